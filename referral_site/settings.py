@@ -1,0 +1,234 @@
+"""The settings, all of them, read from the environment (see README, "Settings")."""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from referral_site.embedded import Servers
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+
+# What production may not go without, and what it may not have.
+REQUIRED_IN_PRODUCTION = (
+    "SECRET_KEY",
+    "IDENTITY_DIGEST_KEY",
+    "ALLOWED_HOSTS",
+    "SITE_URL",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "EMAIL_URL",
+    "DEFAULT_FROM_EMAIL",
+    "OPERATOR_NAME",
+)
+REFUSED_IN_PRODUCTION = ("REFERRAL_DEMO", "DEBUG")
+
+
+def production_faults() -> list[str]:
+    """What stops a start in production, one sentence a setting."""
+    missing = [f"{name} is not set" for name in REQUIRED_IN_PRODUCTION if not os.environ.get(name, "").strip()]
+    refused = [f"{name} must be off" for name in REFUSED_IN_PRODUCTION if env.bool(name, default=False)]
+    insecure = ["SITE_URL must start with https://"] if os.environ.get("SITE_URL", "").startswith("http://") else []
+    return missing + refused + insecure
+
+
+def kept_secret(name: str) -> str:
+    """The secret `name`: from the environment, else generated once into the data directory (development only)."""
+    if value := os.environ.get(name, ""):
+        return value
+    path = DATA_DIR / "secrets" / name
+    if not path.exists():
+        write_once(path, secrets.token_urlsafe(64))
+    return path.read_text()
+
+
+def write_once(path: Path, text: str) -> None:
+    """Write `text` to `path`, readable by its owner only; a file that another process wrote meanwhile stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft:  # mode 0600
+        draft.write(text)
+        draft.flush()
+        try:
+            os.link(draft.name, path)
+        except FileExistsError:
+            pass
+
+
+ENVIRONMENT = env.str("REFERRAL_ENVIRONMENT", default="development")
+PRODUCTION = ENVIRONMENT == "production"
+if ENVIRONMENT not in ("development", "production"):
+    raise ImproperlyConfigured(f"REFERRAL_ENVIRONMENT is {ENVIRONMENT!r}: it is either development or production.")
+if PRODUCTION and (faults := production_faults()):
+    raise ImproperlyConfigured(f"Production does not start: {'; '.join(faults)}.")
+
+DEMO = env.bool("REFERRAL_DEMO", default=False)
+DEMO_PASSWORD = "refer-a-friend" if DEMO else None
+DEBUG = env.bool("DEBUG", default=False)
+
+DATA_DIR = Path(env.str("REFERRAL_DATA_DIR", default=str(BASE_DIR / "var"))).absolute()
+HOST = env.str("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+
+SECRET_KEY = kept_secret("SECRET_KEY")
+IDENTITY_DIGEST_KEY = kept_secret("IDENTITY_DIGEST_KEY")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", HOST])
+SITE_URL = env.str("SITE_URL", default=f"http://{HOST}:{PORT}").rstrip("/")
+OPERATOR_NAME = env.str("OPERATOR_NAME", default="Example Cloud")
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+
+# Applications
+
+INSTALLED_APPS = [
+    "referral_site",
+    "referrals",
+    "billing",
+    "credits",
+    "accounts",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "djmoney",
+    "pgtrigger",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+ROOT_URLCONF = "referral_site.urls"
+WSGI_APPLICATION = "referral_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Servers: those of the URLs, else the embedded ones
+
+EMBEDDED = Servers(
+    data_dir=DATA_DIR,
+    postgres=not os.environ.get("DATABASE_URL"),
+    valkey=not os.environ.get("REDIS_URL"),
+    durable=env.bool("REFERRAL_DURABLE", default=True),
+)
+DATABASES = {
+    "default": {
+        **(EMBEDDED.database() if EMBEDDED.postgres else env.db_url("DATABASE_URL")),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    },
+}
+REDIS_URL = EMBEDDED.redis_url() if EMBEDDED.valkey else env.str("REDIS_URL")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+    },
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+# Accounts
+
+AUTH_USER_MODEL = "accounts.User"
+# The login e-mail is unique by its lower case, which the check does not recognise.
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if PRODUCTION else "http"
+
+# Money, language and time
+
+CURRENCIES = ("USD",)
+DEFAULT_CURRENCY = "USD"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# Mail: in development and demo, one file a mail
+
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="referrals@example.com")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+EMAIL_TIMEOUT = 10
+if os.environ.get("EMAIL_URL"):
+    vars().update(env.email_url("EMAIL_URL"))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = str(DATA_DIR / "mail")
+
+# Static files
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = not PRODUCTION
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage",
+    },
+}
+
+# Security: in production behind a proxy that ends TLS and sets X-Forwarded-Proto
+
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = PRODUCTION
+CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_SSL_REDIRECT = PRODUCTION
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PRODUCTION else None
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
+SECURE_HSTS_PRELOAD = PRODUCTION
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="WARNING")},
+}
