@@ -1,0 +1,33 @@
+"""What makes a table a ledger: rows are appended, and the database refuses to change them."""
+
+import pgtrigger
+from django.db import models
+
+
+def append_only() -> list[pgtrigger.Trigger]:
+    """Return the triggers that refuse UPDATE, DELETE and TRUNCATE on a table of facts (DESIGN: Facts first)."""
+    return [
+        pgtrigger.Protect(name="refuse_change", operation=pgtrigger.Update | pgtrigger.Delete),
+        no_truncate(),
+    ]
+
+
+def no_truncate() -> pgtrigger.Trigger:
+    """Return the trigger that refuses TRUNCATE: a Protect works row by row, and TRUNCATE has no rows."""
+    return pgtrigger.Trigger(
+        name="refuse_truncate",
+        level=pgtrigger.Statement,
+        when=pgtrigger.Before,
+        operation=pgtrigger.Truncate,
+        func="RAISE EXCEPTION 'pgtrigger: Cannot truncate rows from % table', TG_TABLE_NAME;",
+    )
+
+
+def kept() -> list[pgtrigger.Trigger]:
+    """Return the triggers for rows that may change, but never go."""
+    return [pgtrigger.Protect(name="refuse_delete", operation=pgtrigger.Delete), no_truncate()]
+
+
+def in_dollars(name: str) -> models.CheckConstraint:
+    """Return the constraint that a money row is in US dollars, the programme's only currency (TERMS: Programme terms)."""
+    return models.CheckConstraint(name=name, condition=models.Q(currency="USD"))

@@ -1,0 +1,12 @@
+"""What accounts tell the apps above: one receiver each, called in the sender's own transaction."""
+
+from django.dispatch import Signal
+
+accounts_registered = Signal()
+"""Accounts have registered: `user_ids` (list of int) and `now`. Their `signup_attribution` says who referred them."""
+
+identity_verified = Signal()
+"""An account has passed verification: `user_id` and `now`."""
+
+payment_method_added = Signal()
+"""An account has a payment method on file: `user_id` and `now`."""

@@ -1,0 +1,360 @@
+"""The programme: its terms, who referred whom, what that has earned, and who decided what."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+import pgtrigger
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from djmoney.models.fields import MoneyField
+
+from accounts.ledger import append_only, in_dollars, kept, no_truncate
+from accounts.models import AccountType, User
+from credits.models import Coupon, RewardKind
+
+
+class ProgrammeTerms(models.Model):
+    """One version of the programme's numbers, in dollars and days of 24 hours; in force from `starts_at` until the next.
+
+    A version that has started never changes (TERMS: Programme terms).
+    """
+
+    starts_at = models.DateTimeField(unique=True)
+    payout = models.DecimalField(max_digits=10, decimal_places=2, default=20)
+    qualifying_threshold = models.DecimalField(max_digits=10, decimal_places=2, default=20)
+    payout_delay_days = models.PositiveSmallIntegerField(default=30)
+    bonus_rate = models.DecimalField(max_digits=6, decimal_places=5, default="0.10")
+    bonus_window_days = models.PositiveSmallIntegerField(default=90)
+    bonus_delay_days = models.PositiveSmallIntegerField(default=30)
+    cap_per_friend = models.DecimalField(max_digits=10, decimal_places=2, default=300)
+    credit_valid_days = models.PositiveSmallIntegerField(default=180)
+    trial_valid_days = models.PositiveSmallIntegerField(default=365)
+    welcome_individual = models.DecimalField(max_digits=10, decimal_places=2, default=5)
+    welcome_enterprise = models.DecimalField(max_digits=10, decimal_places=2, default=10)
+    trial_individual = models.DecimalField(max_digits=10, decimal_places=2, default=300)
+    trial_enterprise = models.DecimalField(max_digits=10, decimal_places=2, default=1200)
+    attribution_days = models.PositiveSmallIntegerField(default=30)
+    unconfirmed_days = models.PositiveSmallIntegerField(default=7)
+
+    class Meta:
+        verbose_name_plural = "programme terms"
+        constraints = [
+            models.CheckConstraint(
+                name="terms_amounts_are_not_negative",
+                condition=Q(
+                    payout__gte=0,
+                    bonus_rate__gte=0,
+                    welcome_individual__gte=0,
+                    welcome_enterprise__gte=F("welcome_individual"),
+                    trial_individual__gte=0,
+                    trial_enterprise__gte=F("trial_individual"),
+                ),
+            ),
+            models.CheckConstraint(name="terms_threshold_is_above_zero", condition=Q(qualifying_threshold__gt=0)),
+            models.CheckConstraint(name="terms_cap_covers_the_payout", condition=Q(cap_per_friend__gte=F("payout"))),
+            models.CheckConstraint(
+                name="terms_credit_lasts_a_day_at_least", condition=Q(credit_valid_days__gt=0, trial_valid_days__gt=0)
+            ),
+        ]
+        triggers = [
+            pgtrigger.Protect(
+                name="started_terms_stay",
+                operation=pgtrigger.Update | pgtrigger.Delete,
+                condition=pgtrigger.Condition("OLD.starts_at <= now()"),
+            ),
+            no_truncate(),
+        ]
+
+    def __str__(self) -> str:
+        return f"terms of {self.starts_at:%Y-%m-%d}"
+
+    def welcome_credit(self, account_type: str) -> object:
+        return self.welcome_enterprise if account_type == AccountType.ENTERPRISE else self.welcome_individual
+
+    def trial_worth(self, account_type: str) -> object:
+        return self.trial_enterprise if account_type == AccountType.ENTERPRISE else self.trial_individual
+
+
+class ReferralLink(models.Model):
+    """An account's link: an unguessable code that stays with it, which staff can switch off and on."""
+
+    owner = models.OneToOneField(User, on_delete=models.PROTECT, related_name="referral_link")
+    code = models.CharField(max_length=32, unique=True, db_collation="C")
+    created_at = models.DateTimeField()
+    switched_off_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        triggers = [pgtrigger.ReadOnly(name="link_stays_with_its_owner", fields=["owner", "code"])]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class ReferralQuerySet(models.QuerySet["Referral"]):
+    def payout_due_by(self, at: datetime) -> ReferralQuerySet:
+        return self.filter(PAYOUT_OWED, payout_due_at__lte=at)
+
+    def bonus_due_by(self, at: datetime) -> ReferralQuerySet:
+        return self.filter(BONUS_OWED, bonus_due_at__lte=at)
+
+    def overpaid(self) -> ReferralQuerySet:
+        return self.filter(OVERPAID)
+
+
+def _money(**options: object) -> MoneyField:
+    return MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency", default=0, **options)
+
+
+PAYOUT_OWED = Q(payout_granted__lt=F("payout_earned"), held=False)
+BONUS_OWED = Q(bonus_granted__lt=F("bonus_earned"), held=False)
+OVERPAID = Q(payout_granted__gt=F("payout_earned") + F("payout_let_go")) | Q(
+    bonus_granted__gt=F("bonus_earned") + F("bonus_let_go")
+)
+"""Where granted less let go is above what is earned (TERMS: Settlement, 2)."""
+
+
+class Referral(models.Model):
+    """One friend and who referred them, for good.
+
+    `terms` are frozen at registration. The sums, `qualified_at`, the due instants and `*_earned` are recomputed from
+    all spend by tracking (`tracked_at` empty: not yet); a refused referral earns nothing. `*_granted` and `*_let_go` are
+    TERMS' granted and let go, moved by settlement alone. Money is in US dollars.
+    """
+
+    friend = models.OneToOneField(User, on_delete=models.PROTECT, related_name="referral")
+    referrer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="referrals")
+    terms = models.ForeignKey(ProgrammeTerms, on_delete=models.PROTECT, related_name="+")
+    registered_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    tracked_at = models.DateTimeField(null=True, blank=True)
+
+    qualifying_spend = _money()
+    window_spend = _money()
+    qualified_at = models.DateTimeField(null=True, blank=True)
+    payout_due_at = models.DateTimeField(null=True, blank=True)
+    bonus_due_at = models.DateTimeField()
+    payout_earned = _money()
+    bonus_earned = _money()
+
+    payout_granted = _money()
+    payout_let_go = _money()
+    bonus_granted = _money()
+    bonus_let_go = _money()
+
+    held = models.BooleanField(default=False)
+    refused_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[ReferralQuerySet] = ReferralQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            in_dollars("referral_is_in_dollars"),
+            models.CheckConstraint(name="nobody_refers_themselves", condition=~Q(friend=F("referrer"))),
+            models.CheckConstraint(
+                name="referral_spend_in_the_window_is_part_of_all",
+                condition=Q(window_spend__gte=0, window_spend__lte=F("qualifying_spend")),
+            ),
+            models.CheckConstraint(
+                name="referral_payout_is_due_once_qualified",
+                condition=Q(qualified_at__isnull=True, payout_due_at__isnull=True, payout_earned=0, bonus_earned=0)
+                | Q(qualified_at__isnull=False, payout_due_at__isnull=False, payout_due_at__gte=F("qualified_at")),
+            ),
+            models.CheckConstraint(
+                name="referral_let_go_is_within_granted",
+                condition=Q(
+                    payout_let_go__gte=0,
+                    bonus_let_go__gte=0,
+                    payout_granted__gte=F("payout_let_go"),
+                    bonus_granted__gte=F("bonus_let_go"),
+                ),
+            ),
+            models.CheckConstraint(
+                name="refused_referral_earns_nothing",
+                condition=Q(refused_at__isnull=True) | Q(payout_earned=0, bonus_earned=0),
+            ),
+            models.CheckConstraint(
+                name="referral_earns_nothing_negative", condition=Q(payout_earned__gte=0, bonus_earned__gte=0)
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["payout_due_at"], name="payouts_to_grant", condition=PAYOUT_OWED),
+            models.Index(fields=["bonus_due_at"], name="bonuses_to_grant", condition=BONUS_OWED),
+            models.Index(fields=["referrer"], name="rewards_to_claw_back", condition=OVERPAID),
+            models.Index(fields=["id"], name="referrals_not_yet_tracked", condition=Q(tracked_at__isnull=True)),
+        ]
+        triggers = [
+            *kept(),
+            pgtrigger.ReadOnly(
+                name="referral_is_for_good",
+                fields=["friend", "referrer", "terms", "registered_at", "created_at", "bonus_due_at", "currency"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"referral {self.pk}"
+
+
+class Reward(models.Model):
+    """One grant: what of a referral's payout or bonus was given at `granted_at`, and how.
+
+    `debts_settled` of it made good open debts; the rest is `coupon`'s. `earned`, `qualifying_spend` and `window_spend`
+    are what it was computed from. The unique key is what makes a grant happen once (DESIGN: Exactly once).
+    """
+
+    referral = models.ForeignKey(Referral, on_delete=models.PROTECT, related_name="rewards")
+    kind = models.CharField(max_length=6, choices=RewardKind)
+    n = models.PositiveSmallIntegerField()
+    amount = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
+    debts_settled = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency", default=0)
+    coupon = models.OneToOneField(Coupon, null=True, blank=True, on_delete=models.PROTECT, related_name="reward")
+    earned = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
+    qualifying_spend = MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency")
+    window_spend = MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency")
+    granted_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["referral", "kind", "n"], name="a_reward_is_granted_once"),
+            models.CheckConstraint(name="reward_kind_is_listed", condition=Q(kind__in=RewardKind)),
+            models.CheckConstraint(name="reward_is_above_zero", condition=Q(amount__gt=0)),
+            models.CheckConstraint(
+                name="reward_settles_debts_within_its_amount",
+                condition=Q(debts_settled__gte=0, debts_settled__lte=F("amount")),
+            ),
+            models.CheckConstraint(
+                name="reward_has_a_coupon_for_the_rest",
+                condition=Q(coupon__isnull=True, debts_settled=F("amount"))
+                | Q(coupon__isnull=False, debts_settled__lt=F("amount")),
+            ),
+            in_dollars("reward_is_in_dollars"),
+        ]
+        triggers = append_only()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.n}"
+
+
+class Clawback(models.Model):
+    """One taking back: how much of a reward was revoked, let go and made a debt at `clawed_back_at` (TERMS: Settlement, 2)."""
+
+    referral = models.ForeignKey(Referral, on_delete=models.PROTECT, related_name="clawbacks")
+    kind = models.CharField(max_length=6, choices=RewardKind)
+    n = models.PositiveSmallIntegerField()
+    revoked = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
+    let_go = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
+    debt = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
+    earned = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
+    qualifying_spend = MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency")
+    window_spend = MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency")
+    refused = models.BooleanField()
+    clawed_back_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["referral", "kind", "n"], name="a_clawback_happens_once"),
+            models.CheckConstraint(name="clawback_kind_is_listed", condition=Q(kind__in=RewardKind)),
+            models.CheckConstraint(
+                name="clawback_parts_are_not_negative",
+                condition=Q(revoked__gte=0, let_go__gte=0, debt__gte=0)
+                & ~Q(revoked=0, let_go=0, debt=0),
+            ),
+            in_dollars("clawback_is_in_dollars"),
+        ]
+        triggers = append_only()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.n}"
+
+
+class FraudFlag(models.Model):
+    """A doubt about a referral. An open one of severity hold stops its grants (TERMS: a hold)."""
+
+    class Severity(models.TextChoices):
+        HOLD = "hold"
+        NOTE = "note"
+
+    class Outcome(models.TextChoices):
+        RELEASED = "released"
+        REFUSED = "refused"
+
+    referral = models.ForeignKey(Referral, on_delete=models.PROTECT, related_name="flags")
+    rule = models.CharField(max_length=40)
+    severity = models.CharField(max_length=4, choices=Severity)
+    evidence = models.JSONField(default=dict, blank=True)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=8, choices=Outcome, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rule", "referral"],
+                condition=Q(closed_at__isnull=True),
+                name="a_rule_has_one_open_flag_on_a_referral",
+            ),
+            models.CheckConstraint(
+                name="closed_flag_has_its_outcome",
+                condition=Q(closed_at__isnull=True, outcome="")
+                | (Q(closed_at__isnull=False) & ~Q(outcome="")),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["referral"], name="open_holds", condition=Q(closed_at__isnull=True, severity="hold")
+            ),
+        ]
+        triggers = kept()
+
+    def __str__(self) -> str:
+        return self.rule
+
+
+class Decision(models.Model):
+    """Who decided what, and when: a row for every move of a referral or an account. The reason stands beside it."""
+
+    class Action(models.TextChoices):
+        HOLD = "hold"
+        RELEASE = "release"
+        REFUSE = "refuse"
+        LIFT_REFUSAL = "lift_refusal"
+        DISQUALIFY = "disqualify"
+        REINSTATE = "reinstate"
+        SWITCH_LINK_OFF = "switch_link_off"
+        SWITCH_LINK_ON = "switch_link_on"
+
+    action = models.CharField(max_length=16, choices=Action)
+    referral = models.ForeignKey(Referral, null=True, blank=True, on_delete=models.PROTECT, related_name="decisions")
+    customer = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    flag = models.ForeignKey(FraudFlag, null=True, blank=True, on_delete=models.PROTECT, related_name="decisions")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    decided_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="decision_is_about_a_referral_or_a_customer",
+                condition=Q(referral__isnull=False, customer__isnull=True)
+                | Q(referral__isnull=True, customer__isnull=False),
+            ),
+        ]
+        triggers = append_only()
+
+    def __str__(self) -> str:
+        return self.action
+
+
+class DecisionReason(models.Model):
+    """The words behind a decision, which retention and erasure may empty."""
+
+    decision = models.OneToOneField(Decision, on_delete=models.PROTECT, primary_key=True, related_name="reason")
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text
