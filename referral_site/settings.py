@@ -70,7 +70,7 @@ DEMO = env.bool("REFERRAL_DEMO", default=False)
 DEMO_PASSWORD = "refer-a-friend" if DEMO else None
 DEBUG = env.bool("DEBUG", default=False)
 
-DATA_DIR = Path(env.str("REFERRAL_DATA_DIR", default=str(BASE_DIR / "var"))).absolute()
+DATA_DIR = Path(env.str("REFERRAL_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 
@@ -156,6 +156,31 @@ CACHES = {
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
+# Celery. Tasks are hints: the database knows what is due, so a task that is lost costs time only.
+
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Seconds after which another worker gets the task of a worker that died with its machine.
+    "visibility_timeout": 3600,
+    # A broker that is down must not hold up the request that sends a task: no retry, and short waits.
+    "max_retries": 0,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
+}
+CELERY_TASK_PUBLISH_RETRY = False
+# Workers and beat wait for the broker as long as it takes.
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
+
 # Accounts
 
 AUTH_USER_MODEL = "accounts.User"
@@ -201,7 +226,7 @@ else:
 # Static files
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = BASE_DIR / "staticfiles" if PRODUCTION else None  # in development, files are served from where they are
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not PRODUCTION
 STORAGES = {
