@@ -39,3 +39,11 @@ class Tally:
         return (
             f"accepted={self.accepted} waiting={self.waiting} duplicate={self.duplicate} refused={self.refused}"
         )
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of the facts of one call: how many of each, and which were refused, in the order in which they stood."""
+
+    tally: Tally
+    refusals: list[Refusal]
