@@ -1,0 +1,195 @@
+"""Settlement: what was granted is reconciled with what is earned, customer by customer, as sets (TERMS: Settlement).
+
+A sweep finds the customers with something due, locks a chunk of their CreditAccounts and then their due Referrals, reads
+again, reckons in `referrals.reckoning`, and writes the outcome as a few statements.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from django.db import connection, transaction
+
+from credits.operations import (
+    DebtSettlement,
+    NewCoupon,
+    NewDebt,
+    Revocation,
+    expire_coupons,
+    issue_coupons,
+    lock_accounts,
+    open_debts,
+    revoke_amounts,
+    settle_debts,
+)
+from referrals.operations import settlement_sql as sql
+from referrals.operations.tracking import track
+from referrals.reckoning import DueReferral, OpenDebt, Outcome, RewardCoupon, reckon
+
+
+class Due(Enum):
+    """What makes a customer due for settlement; each has its statement."""
+
+    EXPIRY = sql.DUE_EXPIRY
+    CLAWBACK = sql.DUE_CLAWBACK
+    PAYOUT = sql.DUE_PAYOUT
+    BONUS = sql.DUE_BONUS
+
+
+EVERYTHING = tuple(Due)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a settlement did: referrals tracked, coupons expired, rewards clawed back and granted, dollars granted."""
+
+    tracked: int = 0
+    customers: int = 0
+    expired: int = 0
+    clawed_back: int = 0
+    granted: int = 0
+    amount: Decimal = Decimal("0.00")
+
+    def __add__(self, other: Settled) -> Settled:
+        return Settled(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={getattr(self, name)}" for name in self.__dataclass_fields__)
+
+
+def settle(
+    *, as_of: datetime, now: datetime, chunk_size: int = 1000, due: Sequence[Due] = EVERYTHING, wait: bool = True
+) -> Settled:
+    """Track, then settle as of `as_of` every customer with something `due`: all three steps, each customer as a whole.
+
+    One transaction a chunk. A chunk that another sweep holds is skipped, and settled in a last pass that waits; without
+    `wait` it is left to that sweep. Locks CreditAccounts, then Referrals, by pk (TERMS: Settlement of a customer).
+    """
+    settled = Settled(tracked=track(now=now, wait=wait))
+    customers = _customers(due, as_of)
+    skipped: list[int] = []
+    for start in range(0, len(customers), chunk_size):
+        chunk = customers[start : start + chunk_size]
+        done, locked = _settle_chunk(chunk, as_of, now, skip_locked=True)
+        settled += done
+        skipped += [customer for customer in chunk if customer not in locked]
+    if wait:
+        for start in range(0, len(skipped), chunk_size):
+            settled += _settle_chunk(skipped[start : start + chunk_size], as_of, now, skip_locked=False)[0]
+    return settled
+
+
+def _customers(due: Sequence[Due], as_of: datetime) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ".join(one.value for one in due) + " ORDER BY 1", {"at": as_of})
+        return [row[0] for row in cursor.fetchall()]
+
+
+@transaction.atomic
+def _settle_chunk(
+    customers: list[int], as_of: datetime, now: datetime, *, skip_locked: bool
+) -> tuple[Settled, set[int]]:
+    """Settle those of the customers whose lock can be had; return what was done, and whose locks were had."""
+    locked = lock_accounts(customer_ids=customers, skip_locked=skip_locked)
+    if not locked:
+        return Settled(), set()
+    with connection.cursor() as cursor:
+        parameters = {"customers": locked, "at": as_of}
+        cursor.execute(sql.LOCK_DUE_REFERRALS, parameters)
+        expired = expire_coupons(customer_ids=locked, at=as_of, now=now)
+        cursor.execute(sql.DUE_REFERRALS, parameters)
+        referrals = [DueReferral(*row) for row in cursor.fetchall()]
+        outcome = reckon(
+            referrals,
+            coupons=_coupons(cursor, referrals),
+            debts=_debts(cursor, referrals),
+            as_of=as_of,
+        )
+    _write(outcome, as_of, now)
+    done = Settled(customers=len(locked), expired=expired, clawed_back=len(outcome.clawbacks))
+    granted = sum((grant.amount for grant in outcome.grants), Decimal("0.00"))
+    return replace(done, granted=len(outcome.grants), amount=granted), set(locked)
+
+
+def _coupons(cursor: Any, referrals: Sequence[DueReferral]) -> dict[tuple[int, str], list[RewardCoupon]]:
+    """Return the coupons of overpaid rewards, newest first, by friend and kind."""
+    coupons: defaultdict[tuple[int, str], list[RewardCoupon]] = defaultdict(list)
+    friends = [referral.friend_id for referral in referrals if referral.is_overpaid]
+    if friends:
+        cursor.execute(sql.COUPONS_OF_REWARDS, {"friends": friends})
+        for friend_id, kind, *coupon in cursor.fetchall():
+            coupons[friend_id, kind].append(RewardCoupon(*coupon))
+    return coupons
+
+
+def _debts(cursor: Any, referrals: Sequence[DueReferral]) -> dict[int, list[OpenDebt]]:
+    """Return the open debts of the referrers, oldest first."""
+    debts: defaultdict[int, list[OpenDebt]] = defaultdict(list)
+    if referrals:
+        cursor.execute(sql.OPEN_DEBTS, {"customers": list({referral.referrer_id for referral in referrals})})
+        for customer_id, *debt in cursor.fetchall():
+            debts[customer_id].append(OpenDebt(*debt))
+    return debts
+
+
+def _write(outcome: Outcome, as_of: datetime, now: datetime) -> None:
+    _write_clawbacks(outcome, as_of, now)
+    _write_grants(outcome, as_of, now)
+    if outcome.positions:
+        names = ("referrals", "payout_granted", "payout_let_go", "bonus_granted", "bonus_let_go")
+        rows = [(referral_id, *position) for referral_id, position in outcome.positions.items()]
+        _execute(sql.MOVE_POSITIONS, names, rows)
+
+
+def _write_clawbacks(outcome: Outcome, as_of: datetime, now: datetime) -> None:
+    if not outcome.clawbacks:
+        return
+    revocations = [(claw.source, one) for claw in outcome.clawbacks for one in claw.revocations]
+    revoke_amounts(
+        revocations=[Revocation(*one) for _, one in revocations],
+        references=[source for source, _ in revocations],
+        at=as_of,
+        now=now,
+    )
+    open_debts(
+        debts=[
+            NewDebt(claw.referral.referrer_id, claw.referral.friend_id, claw.kind, claw.source, claw.taken.debt)
+            for claw in outcome.clawbacks
+            if claw.taken.debt
+        ],
+        at=as_of,
+        now=now,
+    )
+    names = (
+        "referrals", "kinds", "ns", "revoked", "let_go", "debts", "earned", "qualifying", "in_window", "refused",
+    )  # fmt: skip
+    _execute(sql.RECORD_CLAWBACKS, names, [claw.row for claw in outcome.clawbacks], at=as_of, now=now)
+
+
+def _write_grants(outcome: Outcome, as_of: datetime, now: datetime) -> None:
+    if not outcome.grants:
+        return
+    issue_coupons(coupons=[NewCoupon(*grant.coupon) for grant in outcome.grants if grant.coupon], now=now)
+    settle_debts(
+        settlements=[
+            DebtSettlement(source, amount, grant.source)
+            for grant in outcome.grants
+            for source, amount in grant.settlements
+        ],
+        at=as_of,
+        now=now,
+    )
+    names = ("referrals", "kinds", "ns", "amounts", "settled", "sources", "earned", "qualifying", "in_window")
+    _execute(sql.RECORD_REWARDS, names, [grant.row for grant in outcome.grants], at=as_of, now=now)
+
+
+def _execute(statement: str, names: Sequence[str], rows: Sequence[tuple[object, ...]], **more: object) -> None:
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {**dict(zip(names, columns, strict=True)), **more})

@@ -1,0 +1,41 @@
+"""The jobs of Celery beat: thin doors to the one settlement, each by what is due (DESIGN: Doors)."""
+
+from celery import shared_task
+
+from accounts import clock
+from referrals.operations import Due, settle, track
+
+
+@shared_task
+def track_spend() -> int:
+    """Recompute the referrals of friends with new spend."""
+    return track(now=clock.now(), wait=False)
+
+
+@shared_task
+def pay_referrers() -> str:
+    """Settle every customer with a payout due: 30 days after a friend has qualified."""
+    return _settle(Due.PAYOUT)
+
+
+@shared_task
+def pay_bonuses() -> str:
+    """Settle every customer with a bonus due: once a friend's first 90 days are over and the wait after them."""
+    return _settle(Due.BONUS)
+
+
+@shared_task
+def expire_coupons() -> str:
+    """Settle every customer with a coupon past its 180 days."""
+    return _settle(Due.EXPIRY)
+
+
+@shared_task
+def claw_back() -> str:
+    """Settle every customer who was granted more than is earned."""
+    return _settle(Due.CLAWBACK)
+
+
+def _settle(due: Due) -> str:
+    now = clock.now()
+    return str(settle(as_of=now, now=now, due=[due]))
