@@ -319,6 +319,7 @@ class Decision(models.Model):
 
     class Action(models.TextChoices):
         HOLD = "hold"
+        NOTE = "note"
         RELEASE = "release"
         REFUSE = "refuse"
         LIFT_REFUSAL = "lift_refusal"
