@@ -63,14 +63,14 @@ SELECT source, id FROM coupon
 
 EXPIRE = """
 WITH lapsed AS (
-    SELECT id, remaining FROM credits_coupon
+    SELECT id, remaining, expires_at FROM credits_coupon
     WHERE customer_id = ANY(%(customers)s) AND remaining > 0 AND expires_at <= %(at)s
 ), coupon AS (
     UPDATE credits_coupon AS coupon SET remaining = 0, expired = coupon.expired + lapsed.remaining
     FROM lapsed WHERE coupon.id = lapsed.id
 ), entry AS (
     INSERT INTO credits_couponentry (coupon_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
-    SELECT id, 'EXPIRE', -remaining, 0, 'USD', '', %(at)s, %(now)s FROM lapsed ORDER BY id
+    SELECT id, 'EXPIRE', -remaining, 0, 'USD', '', expires_at, %(now)s FROM lapsed ORDER BY id
 )
 SELECT count(*) FROM lapsed
 """
@@ -126,7 +126,10 @@ def issue_coupons(*, coupons: Sequence[NewCoupon], now: datetime) -> dict[str, i
 
 
 def expire_coupons(*, customer_ids: Sequence[int], at: datetime, now: datetime) -> int:
-    """Take what is left from the customers' coupons that expired by `at`; return how many (TERMS: Settlement, 1)."""
+    """Take what is left from the customers' coupons that expired by `at`; return how many (TERMS: Settlement, 1).
+
+    The entry takes effect at `expires_at`, however late the sweep: from then on the coupon was not usable.
+    """
     with connection.cursor() as cursor:
         cursor.execute(EXPIRE, {"customers": list(customer_ids), "at": at, "now": now})
         return int(cursor.fetchone()[0])

@@ -1,0 +1,854 @@
+"""A plain reading of the programme terms, in memory, to judge the engine by.
+
+Written from TERMS.md alone and from no other code. Slow on purpose: every rule is read again from the facts each time
+that it is needed, so that each method can be compared with its sentence. Money is `Decimal` dollars with two places,
+times are aware instants in UTC, nothing here reads a clock.
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Literal
+
+Row = Mapping[str, str]
+Verdict = Literal["accepted", "waiting", "duplicate", "refused"]
+
+CENT = Decimal("0.01")
+ZERO = Decimal("0.00")
+REWARD_KINDS = ("payout", "bonus")
+ACCOUNT_TYPES = ("individual", "enterprise")
+REVERSAL_TYPES = ("refund", "chargeback", "chargeback_reversal")
+FUTURE_TOLERANCE = timedelta(minutes=5)
+
+AMOUNT_FORM = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?")
+EMAIL_FORM = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+INSTANT_FORM = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+# ---------------------------------------------------------------------------------------------------------- the terms
+
+
+def _welcome() -> Mapping[str, Decimal]:
+    return {"individual": Decimal("5.00"), "enterprise": Decimal("10.00")}
+
+
+def _trial() -> Mapping[str, Decimal]:
+    return {"individual": Decimal("300.00"), "enterprise": Decimal("1200.00")}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """One version of the numbers (TERMS: preamble); the defaults are those of TERMS. Sums in dollars, spans in days."""
+
+    starts_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    payout: Decimal = Decimal("20.00")
+    threshold: Decimal = Decimal("20.00")
+    payout_days: int = 30
+    bonus_rate: Decimal = Decimal("0.10")
+    window_days: int = 90
+    bonus_days: int = 30
+    cap: Decimal = Decimal("300.00")
+    credit_days: int = 180
+    trial_days: int = 365
+    welcome: Mapping[str, Decimal] = field(default_factory=_welcome)
+    trial: Mapping[str, Decimal] = field(default_factory=_trial)
+
+
+# ---------------------------------------------------------------------------------------------- what an import answers
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One refused fact. `row` counts the rows of this file from 0; None is a waiting reversal of an earlier file."""
+
+    row: int | None
+    event_id: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Each row of the file once, by its final verdict; `refused` counts the earlier files' refused reversals too."""
+
+    accepted: int
+    waiting: int
+    duplicate: int
+    refused: int
+    refusals: tuple[Refusal, ...]
+
+
+class UnableToRecord(Exception):
+    """A fact is refused (TERMS: Facts that are refused)."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class UnableToGiveBack(Exception):
+    """More is to be returned than the redemption still holds, or nothing."""
+
+
+class _Tally:
+    """The verdicts on one file."""
+
+    def __init__(self) -> None:
+        self.verdicts: dict[int, Verdict] = {}
+        self.refusals: list[Refusal] = []
+        self.waiting_rows: dict[str, int] = {}
+
+    def refuse(self, row: int | None, event_id: str, code: str) -> None:
+        self.refusals.append(Refusal(row, event_id, code))
+        if row is not None:
+            self.verdicts[row] = "refused"
+
+    def outcome(self) -> Outcome:
+        verdicts = list(self.verdicts.values())
+        return Outcome(
+            accepted=verdicts.count("accepted"),
+            waiting=verdicts.count("waiting"),
+            duplicate=verdicts.count("duplicate"),
+            refused=len(self.refusals),
+            refusals=tuple(self.refusals),
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------ the facts
+
+
+@dataclass(frozen=True)
+class Account:
+    """An imported account; two are the same fact when all of this is equal, the e-mail without regard to case."""
+
+    account_id: str
+    email: str
+    account_type: str
+    country: str
+    registered_at: datetime
+    referred_by: str
+
+
+@dataclass(frozen=True)
+class SpendFact:
+    """A payment or a reversal. What is not read (`payment_id` or `product`) is empty, and so is never compared."""
+
+    event_id: str
+    account_id: str
+    type: str
+    product: str
+    currency: str
+    amount: Decimal
+    occurred_at: datetime
+    payment_id: str
+
+
+@dataclass(frozen=True)
+class RedemptionFact:
+    redemption_id: str
+    account_id: str
+    amount: Decimal
+    occurred_at: datetime
+
+
+@dataclass
+class Payment:
+    """A recorded payment and what its reversals did to it so far (TERMS: What counts as spend)."""
+
+    fact: SpendFact
+    qualifies: bool
+    refunded: Decimal = ZERO
+    charged_back: Decimal = ZERO
+    won: Decimal = ZERO
+
+    @property
+    def net(self) -> Decimal:
+        return self.fact.amount - self.refunded - self.charged_back + self.won
+
+
+@dataclass
+class Entry:
+    type: str
+    amount: Decimal
+    balance_after: Decimal
+    occurred_at: datetime
+
+
+@dataclass
+class Coupon:
+    """TERMS: Credit. `friend_id` names the reward of a payout or bonus coupon, else it is empty."""
+
+    number: int
+    account_id: str
+    kind: str
+    friend_id: str
+    amount: Decimal
+    issued_at: datetime
+    expires_at: datetime
+    redeemed: Decimal = ZERO
+    expired: Decimal = ZERO
+    revoked: Decimal = ZERO
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def remaining(self) -> Decimal:
+        return self.amount - self.redeemed - self.expired - self.revoked
+
+    def usable(self, at: datetime) -> bool:
+        return self.issued_at <= at < self.expires_at
+
+    def write(self, entry_type: str, amount: Decimal, at: datetime) -> None:
+        """Add the entry of a change that has been made."""
+        assert self.remaining >= 0 and self.redeemed >= 0 and self.expired >= 0 and self.revoked >= 0
+        self.entries.append(Entry(entry_type, amount, self.remaining, at))
+
+    def redeem(self, amount: Decimal, at: datetime) -> None:
+        self.redeemed += amount
+        self.write("REDEEM", -amount, at)
+
+    def take_return(self, amount: Decimal, at: datetime) -> None:
+        self.redeemed -= amount
+        self.write("RETURN", amount, at)
+
+    def expire(self, amount: Decimal, at: datetime) -> None:
+        self.expired += amount
+        self.write("EXPIRE", -amount, at)
+
+    def revoke(self, amount: Decimal, at: datetime) -> None:
+        self.revoked += amount
+        self.write("REVOKE", -amount, at)
+
+
+@dataclass
+class Use:
+    """What one redemption took from one coupon, less what has been returned."""
+
+    coupon: Coupon
+    amount: Decimal
+
+
+@dataclass
+class Debt:
+    number: int
+    account_id: str
+    friend_id: str
+    kind: str
+    amount: Decimal
+    outstanding: Decimal
+    incurred_at: datetime
+
+
+@dataclass
+class Reward:
+    """Of one friend and kind: *granted* and *let go* as TERMS' Settlement uses the words."""
+
+    granted: Decimal = ZERO
+    let_go: Decimal = ZERO
+    ever_granted: bool = False
+
+
+# --------------------------------------------------------------------------------- form (TERMS: Facts that are refused)
+
+
+def read_id(raw: str) -> str:
+    """`id`: empty, over 100 characters, or with a control character."""
+    if not 1 <= len(raw) <= 100 or any(unicodedata.category(character) == "Cc" for character in raw):
+        raise UnableToRecord("id")
+    return raw
+
+
+def read_amount(raw: str) -> Decimal:
+    """`amount`: not of the form, or zero."""
+    if not AMOUNT_FORM.fullmatch(raw) or Decimal(raw) == 0:
+        raise UnableToRecord("amount")
+    return Decimal(raw).quantize(CENT)
+
+
+def read_one_of(raw: str, listed: Sequence[str]) -> str:
+    """`type`: not listed."""
+    if raw not in listed:
+        raise UnableToRecord("type")
+    return raw
+
+
+def read_instant(raw: str) -> datetime:
+    """`time`: not RFC 3339 with an offset. Digits below the microsecond are cut off."""
+    parts = INSTANT_FORM.fullmatch(raw)
+    if parts is None:
+        raise UnableToRecord("time")
+    year, month, day, hour, minute, second = (int(part) for part in parts.group(1, 2, 3, 4, 5, 6))
+    microsecond = int((parts.group(7) or ".0")[1:7].ljust(6, "0"))
+    try:
+        local = datetime(year, month, day, hour, minute, second, microsecond, tzinfo=UTC)
+        return local - read_offset(parts.group(8))
+    except (ValueError, OverflowError):
+        raise UnableToRecord("time") from None
+
+
+def read_offset(raw: str) -> timedelta:
+    if raw in "Zz":
+        return timedelta(0)
+    hours, minutes = int(raw[1:3]), int(raw[4:6])
+    if hours > 23 or minutes > 59:
+        raise UnableToRecord("time")
+    return timedelta(hours=hours, minutes=minutes) * (-1 if raw[0] == "-" else 1)
+
+
+def read_email(raw: str) -> str:
+    """`email`: not an address. Addresses are compared without regard to case, so it is kept in lower case."""
+    if not EMAIL_FORM.fullmatch(raw):
+        raise UnableToRecord("email")
+    return raw.lower()
+
+
+def read_account(row: Row) -> Account:
+    account_id = read_id(row["account_id"])
+    account_type = read_one_of(row["account_type"], ACCOUNT_TYPES)
+    registered_at = read_instant(row["registered_at"])
+    email = read_email(row["email"])
+    return Account(account_id, email, account_type, row["country"], registered_at, row["referred_by"])
+
+
+def read_spend(row: Row) -> SpendFact:
+    event_id, account_id = read_id(row["event_id"]), read_id(row["account_id"])
+    reversal = row["type"] in REVERSAL_TYPES
+    payment_id = read_id(row["payment_id"]) if reversal else ""
+    amount = read_amount(row["amount"])
+    fact_type = read_one_of(row["type"], ("payment", *REVERSAL_TYPES))
+    occurred_at = read_instant(row["occurred_at"])
+    product = "" if reversal else row["product"]
+    return SpendFact(event_id, account_id, fact_type, product, row["currency"], amount, occurred_at, payment_id)
+
+
+def read_redemption(row: Row) -> RedemptionFact:
+    redemption_id, account_id = read_id(row["redemption_id"]), read_id(row["account_id"])
+    return RedemptionFact(redemption_id, account_id, read_amount(row["amount"]), read_instant(row["occurred_at"]))
+
+
+def refuse_future(at: datetime, now: datetime) -> None:
+    """`time`: more than 5 minutes in the future."""
+    if at > now + FUTURE_TOLERANCE:
+        raise UnableToRecord("time")
+
+
+# -------------------------------------------------------------------------------------------------------- the programme
+
+
+class Programme:
+    """All customers, facts, rewards and coupons of one programme."""
+
+    def __init__(self, terms: Sequence[Terms], products: Mapping[str, bool]) -> None:
+        """`products` says of each product code whether it has `earns_credit`."""
+        self._terms = sorted(terms, key=lambda version: version.starts_at)
+        self._products = dict(products)
+        self._accounts: dict[str, Account] = {}
+        self._spend: dict[str, SpendFact] = {}
+        self._payments: dict[str, Payment] = {}
+        self._waiting: list[SpendFact] = []
+        self._redemptions: dict[str, RedemptionFact] = {}
+        self._uses: dict[str, list[Use]] = {}
+        self._coupons: list[Coupon] = []
+        self._debts: list[Debt] = []
+        self._rewards: dict[tuple[str, str], Reward] = {}
+        self._held: set[str] = set()
+        self._refused: set[str] = set()
+
+    # ------------------------------------------------------------------------------------------------ accounts
+
+    def import_accounts(self, rows: Sequence[Row], now: datetime) -> Outcome:
+        """Record accounts; each gets its trial, and if referred its welcome credit, at `registered_at`.
+
+        TERMS: Facts that are refused, What a new customer gets. A referrer may stand anywhere in the file and counts
+        only if it is itself accepted. So the file is read again and again, each time believing in the accounts that
+        the last reading accepted, at first in all of them, until a reading changes nothing. Thus a row falls only
+        where there is a reason. A file that never comes to rest (a row takes the address of its own referrer)
+        has its rows refused for good once they have been refused as `referrer`.
+        """
+        believed: dict[str, Account] | None = None
+        doomed: set[int | None] = set()
+        for reading in itertools.count():
+            tally, accepted = self._read_accounts(rows, now, believed, doomed)
+            if accepted == believed:
+                break
+            believed = accepted
+            if reading > len(rows):
+                doomed |= {refusal.row for refusal in tally.refusals if refusal.code == "referrer"}
+        for account in accepted.values():
+            self._register(account)
+        return tally.outcome()
+
+    def _read_accounts(
+        self, rows: Sequence[Row], now: datetime, believed: dict[str, Account] | None, doomed: set[int | None]
+    ) -> tuple[_Tally, dict[str, Account]]:
+        """One reading of the file, in order; `believed` None takes every referrer for good."""
+        tally = _Tally()
+        accepted: dict[str, Account] = {}
+        for place, row in enumerate(rows):
+            try:
+                account = read_account(row)
+                known = {**self._accounts, **accepted}
+                if self._is_duplicate(account, known.get(account.account_id)):
+                    tally.verdicts[place] = "duplicate"
+                    continue
+                self._check_account(account, known, now)
+                if believed is not None:
+                    self._check_referrer(account, {**self._accounts, **believed})
+                if place in doomed:
+                    raise UnableToRecord("referrer")
+            except UnableToRecord as refusal:
+                tally.refuse(place, row["account_id"], refusal.code)
+                continue
+            accepted[account.account_id] = account
+            tally.verdicts[place] = "accepted"
+        return tally, accepted
+
+    @staticmethod
+    def _is_duplicate(fact: object, known: object | None) -> bool:
+        """The same fact with the same id is a duplicate; an id known with other content is a `conflict`."""
+        if known is not None and known != fact:
+            raise UnableToRecord("conflict")
+        return known is not None
+
+    def _check_account(self, account: Account, known: Mapping[str, Account], now: datetime) -> None:
+        refuse_future(account.registered_at, now)
+        if account.registered_at < self._terms[0].starts_at:
+            raise UnableToRecord("time")
+        if account.email in {other.email for other in known.values()}:
+            raise UnableToRecord("email")
+
+    @staticmethod
+    def _check_referrer(account: Account, known: Mapping[str, Account]) -> None:
+        """`referrer`: unknown, oneself, or registered later than the friend."""
+        if not account.referred_by:
+            return
+        referrer = known.get(account.referred_by)
+        if referrer is None or account.referred_by == account.account_id:
+            raise UnableToRecord("referrer")
+        if referrer.registered_at > account.registered_at:
+            raise UnableToRecord("referrer")
+
+    def _register(self, account: Account) -> None:
+        self._accounts[account.account_id] = account
+        terms = self._terms_of(account)
+        if account.referred_by:
+            welcome = terms.welcome[account.account_type]
+            self._issue(account.account_id, "welcome", "", welcome, account.registered_at, terms.credit_days)
+            for kind in REWARD_KINDS:
+                self._rewards[account.account_id, kind] = Reward()
+        trial = terms.trial[account.account_type]
+        self._issue(account.account_id, "trial", "", trial, account.registered_at, terms.trial_days)
+
+    def _terms_of(self, account: Account) -> Terms:
+        """The version in force when the account registered: the latest start not after it (TERMS: preamble)."""
+        return [version for version in self._terms if version.starts_at <= account.registered_at][-1]
+
+    def _issue(self, account_id: str, kind: str, friend_id: str, amount: Decimal, at: datetime, days: int) -> None:
+        coupon = Coupon(len(self._coupons), account_id, kind, friend_id, amount, at, at + timedelta(days=days))
+        coupon.write("ISSUE", amount, at)
+        self._coupons.append(coupon)
+
+    # --------------------------------------------------------------------------------------------------- spend
+
+    def import_spend(self, rows: Sequence[Row], now: datetime) -> Outcome:
+        """Record payments and reversals in the order in which they stand, as if each came alone."""
+        tally = _Tally()
+        for place, row in enumerate(rows):
+            try:
+                fact = read_spend(row)
+                if self._is_duplicate(fact, self._spend.get(fact.event_id)):
+                    tally.verdicts[place] = "duplicate"
+                    continue
+                self._check_spend(fact, now)
+                applied = self._record(fact)
+            except UnableToRecord as refusal:
+                tally.refuse(place, row["event_id"], refusal.code)
+                continue
+            self._spend[fact.event_id] = fact
+            if applied:
+                tally.verdicts[place] = "accepted"
+                self._try_waiting(fact.payment_id or fact.event_id, tally)
+            else:
+                tally.verdicts[place] = "waiting"
+                tally.waiting_rows[fact.event_id] = place
+                self._waiting.append(fact)
+        return tally.outcome()
+
+    def _check_spend(self, fact: SpendFact, now: datetime) -> None:
+        """All that can be judged at arrival: `currency`, `account`, `product`, `time`, in this order."""
+        if fact.currency != "USD":
+            raise UnableToRecord("currency")
+        account = self._accounts.get(fact.account_id)
+        if account is None:
+            raise UnableToRecord("account")
+        if fact.payment_id:
+            self._check_account_of_reversal(fact)
+        elif fact.product not in self._products:
+            raise UnableToRecord("product")
+        if fact.type == "payment" and fact.occurred_at < account.registered_at:
+            raise UnableToRecord("time")
+        refuse_future(fact.occurred_at, now)
+
+    def _check_account_of_reversal(self, fact: SpendFact) -> None:
+        payment = self._payments.get(fact.payment_id)
+        if payment is not None and payment.fact.account_id != fact.account_id:
+            raise UnableToRecord("account")
+
+    def _record(self, fact: SpendFact) -> bool:
+        """Let the fact count; False if it has to wait, with nothing changed.
+
+        TERMS: What counts as spend. Whether a payment qualifies is decided here, once.
+        """
+        if fact.type == "payment":
+            self._payments[fact.event_id] = Payment(fact, self._products[fact.product])
+            return True
+        payment = self._payments.get(fact.payment_id)
+        if payment is None:
+            return False
+        if fact.type == "chargeback_reversal":
+            if fact.amount > payment.charged_back - payment.won:
+                return False
+            payment.won += fact.amount
+            return True
+        if fact.amount > payment.net:
+            raise UnableToRecord("exceeds")
+        if fact.type == "refund":
+            payment.refunded += fact.amount
+        else:
+            payment.charged_back += fact.amount
+        return True
+
+    def _try_waiting(self, payment_id: str, tally: _Tally) -> None:
+        """Try what waits for this payment: whole passes, in order of arrival, until a pass applies none."""
+        applied_in_pass = True
+        while applied_in_pass:
+            applied_in_pass = False
+            for fact in [waiting for waiting in self._waiting if waiting.payment_id == payment_id]:
+                place = tally.waiting_rows.get(fact.event_id)
+                try:
+                    self._check_account_of_reversal(fact)
+                    applied = self._record(fact)
+                except UnableToRecord as refusal:
+                    self._waiting.remove(fact)
+                    del self._spend[fact.event_id]  # a refused fact leaves no trace on its id
+                    tally.waiting_rows.pop(fact.event_id, None)
+                    tally.refuse(place, fact.event_id, refusal.code)
+                    continue
+                if applied:
+                    self._waiting.remove(fact)
+                    applied_in_pass = True
+                    if place is not None:
+                        tally.verdicts[place] = "accepted"
+
+    # ---------------------------------------------------------------------------------------------- redemptions
+
+    def import_redemptions(self, rows: Sequence[Row], now: datetime) -> Outcome:
+        """Spend credit, never the trial: soonest-expiring first, then in the order issued (TERMS: Credit)."""
+        tally = _Tally()
+        for place, row in enumerate(rows):
+            try:
+                fact = read_redemption(row)
+                if self._is_duplicate(fact, self._redemptions.get(fact.redemption_id)):
+                    tally.verdicts[place] = "duplicate"
+                    continue
+                if fact.account_id not in self._accounts:
+                    raise UnableToRecord("account")
+                refuse_future(fact.occurred_at, now)
+                self._redeem(fact)
+            except UnableToRecord as refusal:
+                tally.refuse(place, row["redemption_id"], refusal.code)
+                continue
+            tally.verdicts[place] = "accepted"
+        return tally.outcome()
+
+    def _redeem(self, fact: RedemptionFact) -> None:
+        coupons = [
+            coupon
+            for coupon in self._coupons
+            if coupon.account_id == fact.account_id
+            and coupon.kind != "trial"
+            and coupon.remaining > 0
+            and coupon.usable(fact.occurred_at)
+        ]
+        if sum((coupon.remaining for coupon in coupons), ZERO) < fact.amount:
+            raise UnableToRecord("insufficient")
+        self._redemptions[fact.redemption_id] = fact
+        uses = self._uses[fact.redemption_id] = []
+        needed = fact.amount
+        for coupon in sorted(coupons, key=lambda coupon: (coupon.expires_at, coupon.issued_at, coupon.number)):
+            part = min(needed, coupon.remaining)
+            if part > 0:
+                coupon.redeem(part, fact.occurred_at)
+                uses.append(Use(coupon, part))
+                needed -= part
+
+    def give_back(self, redemption_id: str, amount: Decimal, at: datetime) -> None:
+        """Return part of what a redemption used, to the same coupons in reverse order of use (TERMS: Credit)."""
+        uses = self._uses[redemption_id]
+        if not ZERO < amount <= sum((use.amount for use in uses), ZERO):
+            raise UnableToGiveBack(redemption_id)
+        for use in reversed(uses):
+            part = min(amount, use.amount)
+            if part > 0:
+                use.amount -= part
+                amount -= part
+                self._give_back_to(use.coupon, part, at)
+
+    def _give_back_to(self, coupon: Coupon, amount: Decimal, at: datetime) -> None:
+        """First against an open debt of the same reward, expired at once where the expiry has passed."""
+        revoked_before = coupon.revoked
+        coupon.take_return(amount, at)
+        for debt in self._open_debts(coupon.account_id):
+            part = min(amount, debt.outstanding)
+            if (debt.friend_id, debt.kind) == (coupon.friend_id, coupon.kind) and part > 0:
+                debt.outstanding -= part
+                coupon.revoke(part, at)
+                amount -= part
+        if amount == 0:
+            return
+        if coupon.expires_at <= at:
+            coupon.expire(amount, at)
+        elif coupon.kind == "welcome" and (coupon.account_id in self._refused or revoked_before > 0):
+            coupon.revoke(amount, at)
+
+    # ------------------------------------------------------------------------------------------ flags, refusals
+
+    def hold(self, friend_id: str) -> None:
+        """Open a flag of severity hold: the grants of this referral stop and nothing else (TERMS: What ... earns)."""
+        self._held.add(self._referral(friend_id).account_id)
+
+    def release(self, friend_id: str) -> None:
+        self._held.discard(self._referral(friend_id).account_id)
+
+    def refuse(self, friend_id: str, at: datetime) -> None:
+        """The referral earns $0 and the friend's unspent welcome credit is revoked, if it has not expired at `at`."""
+        self._refused.add(self._referral(friend_id).account_id)
+        for coupon in self._coupons:
+            of_friend = (coupon.account_id, coupon.kind) == (friend_id, "welcome")
+            if of_friend and coupon.expires_at > at and coupon.remaining > 0:
+                coupon.revoke(coupon.remaining, at)
+
+    def lift(self, friend_id: str) -> None:
+        """What is earned is restored (by the next settlement); revoked welcome credit does not come back."""
+        self._refused.discard(self._referral(friend_id).account_id)
+
+    def _referral(self, friend_id: str) -> Account:
+        friend = self._accounts[friend_id]
+        if not friend.referred_by:
+            raise KeyError(friend_id)
+        return friend
+
+    # ------------------------------------------------------------------------------------ spend and what it earns
+
+    def _qualifying(self, friend: Account) -> list[Payment]:
+        """The friend's qualifying payments in order of (`occurred_at`, `event_id`)."""
+        payments = [
+            payment
+            for payment in self._payments.values()
+            if payment.qualifies and payment.fact.account_id == friend.account_id
+        ]
+        return sorted(payments, key=lambda payment: (payment.fact.occurred_at, payment.fact.event_id))
+
+    def _qualifying_spend(self, friend: Account) -> Decimal:
+        return sum((payment.net for payment in self._qualifying(friend)), ZERO)
+
+    def _window_spend(self, friend: Account) -> Decimal:
+        """The sum of nets with `occurred_at` < R + 90 days."""
+        end = friend.registered_at + timedelta(days=self._terms_of(friend).window_days)
+        return sum((payment.net for payment in self._qualifying(friend) if payment.fact.occurred_at < end), ZERO)
+
+    def _qualified_at(self, friend: Account) -> datetime | None:
+        running = ZERO
+        for payment in self._qualifying(friend):
+            running += payment.net
+            if running >= self._terms_of(friend).threshold:
+                return payment.fact.occurred_at
+        return None
+
+    def _earned(self, friend: Account, kind: str) -> Decimal:
+        """TERMS: What the referrer earns, per friend. A refused referral earns $0."""
+        terms = self._terms_of(friend)
+        if friend.account_id in self._refused or self._qualifying_spend(friend) < terms.threshold:
+            return ZERO
+        if kind == "payout":
+            return terms.payout
+        above = max(ZERO, self._window_spend(friend) - terms.threshold)
+        return min((terms.bonus_rate * above).quantize(CENT, ROUND_HALF_UP), terms.cap - terms.payout)
+
+    def _due(self, friend: Account, kind: str) -> datetime | None:
+        terms = self._terms_of(friend)
+        if kind == "bonus":
+            return friend.registered_at + timedelta(days=terms.window_days + terms.bonus_days)
+        qualified_at = self._qualified_at(friend)
+        return None if qualified_at is None else qualified_at + timedelta(days=terms.payout_days)
+
+    # ----------------------------------------------------------------------------------------------- settlement
+
+    def settle(self, at: datetime) -> None:
+        """Settle every customer as of `at`: expire, claw back, grant (TERMS: Settlement)."""
+        for account_id in self._accounts:
+            self._expire(account_id, at)
+            self._claw_back_all(account_id, at)
+            self._grant_all(account_id, at)
+
+    def _expire(self, account_id: str, at: datetime) -> None:
+        """Settlement, 1. The credit is gone since `expires_at`, so that is the instant of the entry."""
+        for coupon in self._coupons:
+            if coupon.account_id == account_id and coupon.expires_at <= at and coupon.remaining > 0:
+                coupon.expire(coupon.remaining, coupon.expires_at)
+
+    def _friends(self, referrer_id: str) -> list[Account]:
+        friends = [account for account in self._accounts.values() if account.referred_by == referrer_id]
+        return sorted(friends, key=lambda friend: (friend.registered_at, friend.account_id))
+
+    def _claw_back_all(self, referrer_id: str, at: datetime) -> None:
+        """Settlement, 2, for each reward: payouts before bonuses, by the friend's registration, then account id."""
+        for kind in REWARD_KINDS:
+            for friend in self._friends(referrer_id):
+                reward = self._rewards[friend.account_id, kind]
+                too_much = reward.granted - reward.let_go - self._earned(friend, kind)
+                if too_much > 0:
+                    self._claw_back(friend, kind, reward, too_much, at)
+
+    def _claw_back(self, friend: Account, kind: str, reward: Reward, difference: Decimal, at: datetime) -> None:
+        coupons = [coupon for coupon in self._coupons if (coupon.friend_id, coupon.kind) == (friend.account_id, kind)]
+        for coupon in sorted(coupons, key=lambda coupon: (coupon.issued_at, coupon.number), reverse=True):
+            revoked = min(difference, coupon.remaining)
+            if revoked > 0:
+                coupon.revoke(revoked, at)
+                reward.granted -= revoked
+                difference -= revoked
+        expired_unused = sum((coupon.expired for coupon in coupons), ZERO)
+        let_go = min(difference, expired_unused - reward.let_go)
+        reward.let_go += let_go
+        difference -= let_go
+        if difference > 0:
+            reward.granted -= difference
+            owner = friend.referred_by
+            self._debts.append(
+                Debt(len(self._debts), owner, friend.account_id, kind, difference, difference, incurred_at=at)
+            )
+
+    def _grant_all(self, referrer_id: str, at: datetime) -> None:
+        """Settlement, 3: payouts, then bonuses, each by due, the friend's registration, the friend's account id."""
+        for kind in REWARD_KINDS:
+            due_friends: list[tuple[datetime, datetime, str]] = []
+            for friend in self._friends(referrer_id):
+                due = self._due(friend, kind)
+                if due is not None and due <= at and friend.account_id not in self._held:
+                    due_friends.append((due, friend.registered_at, friend.account_id))
+            for _, _, friend_id in sorted(due_friends):
+                self._grant(self._accounts[friend_id], kind, at)
+
+    def _grant(self, friend: Account, kind: str, at: datetime) -> None:
+        """Grant the difference: the referrer's open debts first, oldest first, and one coupon for the rest."""
+        reward = self._rewards[friend.account_id, kind]
+        difference = self._earned(friend, kind) - reward.granted
+        if difference <= 0:
+            return
+        reward.granted += difference
+        reward.ever_granted = True
+        for debt in self._open_debts(friend.referred_by):
+            part = min(difference, debt.outstanding)
+            debt.outstanding -= part
+            difference -= part
+        if difference > 0:
+            days = self._terms_of(friend).credit_days
+            self._issue(friend.referred_by, kind, friend.account_id, difference, at, days)
+
+    def _open_debts(self, account_id: str) -> list[Debt]:
+        """The account's open debts, oldest first."""
+        debts = [debt for debt in self._debts if debt.account_id == account_id and debt.outstanding > 0]
+        return sorted(debts, key=lambda debt: (debt.incurred_at, debt.number))
+
+    # ------------------------------------------------------------------------------------------------- what is so
+
+    def coupons(self) -> list[dict[str, Any]]:
+        """Every coupon, in the order of creation."""
+        names = ("account_id", "kind", "friend_id", "amount", "remaining", "redeemed", "expired", "revoked")
+        return [
+            {name: getattr(coupon, name) for name in (*names, "issued_at", "expires_at")} for coupon in self._coupons
+        ]
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Every entry, coupon by coupon (`coupon` is its place in `coupons()`), in the order written."""
+        return [
+            {
+                "coupon": coupon.number,
+                "account_id": coupon.account_id,
+                "type": entry.type,
+                "amount": entry.amount,
+                "balance_after": entry.balance_after,
+                "occurred_at": entry.occurred_at,
+            }
+            for coupon in self._coupons
+            for entry in coupon.entries
+        ]
+
+    def debts(self) -> list[dict[str, Any]]:
+        """Every debt, settled ones too, in the order of creation."""
+        names = ("account_id", "friend_id", "kind", "amount", "outstanding", "incurred_at")
+        return [{name: getattr(debt, name) for name in names} for debt in self._debts]
+
+    def referrals(self) -> list[dict[str, Any]]:
+        """Every referral, in the order in which the friends were recorded."""
+        return [self._referral_row(friend) for friend in self._accounts.values() if friend.referred_by]
+
+    def _referral_row(self, friend: Account) -> dict[str, Any]:
+        payout, bonus = (self._rewards[friend.account_id, kind] for kind in REWARD_KINDS)
+        return {
+            "friend_id": friend.account_id,
+            "referrer_id": friend.referred_by,
+            "status": self._status(friend),
+            "qualifying_spend": self._qualifying_spend(friend),
+            "window_spend": self._window_spend(friend),
+            "qualified_at": self._qualified_at(friend),
+            "payout_due_at": self._due(friend, "payout"),
+            "bonus_due_at": self._due(friend, "bonus"),
+            "payout_granted": payout.granted,
+            "bonus_granted": bonus.granted,
+            "payout_let_go": payout.let_go,
+            "bonus_let_go": bonus.let_go,
+            "held": friend.account_id in self._held,
+            "refused": friend.account_id in self._refused,
+        }
+
+    def _status(self, friend: Account) -> str:
+        payout = self._rewards[friend.account_id, "payout"]
+        if friend.account_id in self._refused:
+            return "refused"
+        if friend.account_id in self._held:
+            return "held"
+        if payout.granted - payout.let_go > 0:
+            return "paid"
+        if self._qualifying_spend(friend) >= self._terms_of(friend).threshold:
+            return "qualified"
+        return "clawed_back" if payout.ever_granted else "joined"
+
+    def payments(self) -> list[dict[str, Any]]:
+        """Every recorded payment with its net, in the order recorded."""
+        return [
+            {
+                "event_id": payment.fact.event_id,
+                "account_id": payment.fact.account_id,
+                "qualifies": payment.qualifies,
+                "amount": payment.fact.amount,
+                "net": payment.net,
+                "charged_back": payment.charged_back - payment.won,
+                "won": payment.won,
+                "occurred_at": payment.fact.occurred_at,
+            }
+            for payment in self._payments.values()
+        ]
+
+    def waiting(self) -> list[str]:
+        """The event ids of the reversals that wait, in order of arrival."""
+        return [fact.event_id for fact in self._waiting]
+
+    def recorded(self) -> set[str]:
+        """The event ids that are known: recorded or waiting."""
+        return set(self._spend)
