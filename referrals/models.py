@@ -12,8 +12,14 @@ from django.db.models import F, Q
 from djmoney.models.fields import MoneyField
 
 from accounts.ledger import append_only, in_dollars, kept, no_truncate
-from accounts.models import AccountType, User
+from accounts.models import AccountType, IdentityVerification, User
 from credits.models import Coupon, RewardKind
+
+
+class ProgrammeTermsQuerySet(models.QuerySet["ProgrammeTerms"]):
+    def in_force(self, at: datetime) -> ProgrammeTerms:
+        """The version with the latest start not after `at`; the first one starts in 1970 (TERMS: Programme terms)."""
+        return self.filter(starts_at__lte=at).latest("starts_at")
 
 
 class ProgrammeTerms(models.Model):
@@ -38,6 +44,8 @@ class ProgrammeTerms(models.Model):
     trial_enterprise = models.DecimalField(max_digits=10, decimal_places=2, default=1200)
     attribution_days = models.PositiveSmallIntegerField(default=30)
     unconfirmed_days = models.PositiveSmallIntegerField(default=7)
+
+    objects: ClassVar[ProgrammeTermsQuerySet] = ProgrammeTermsQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         verbose_name_plural = "programme terms"
@@ -78,6 +86,19 @@ class ProgrammeTerms(models.Model):
         return self.trial_enterprise if account_type == AccountType.ENTERPRISE else self.trial_individual
 
 
+class ReferralLinkQuerySet(models.QuerySet["ReferralLink"]):
+    def working(self) -> ReferralLinkQuerySet:
+        """Links that bring referrals: on, and of an owner who may refer (TERMS: Who may refer)."""
+        return self.filter(
+            switched_off_at__isnull=True,
+            owner__payment_method_added_at__isnull=False,
+            owner__verification__state=IdentityVerification.State.PASSED,
+            owner__verification__is_eligible=True,
+            owner__disqualified_at__isnull=True,
+            owner__is_active=True,
+        )
+
+
 class ReferralLink(models.Model):
     """An account's link: an unguessable code that stays with it, which staff can switch off and on."""
 
@@ -85,6 +106,8 @@ class ReferralLink(models.Model):
     code = models.CharField(max_length=32, unique=True, db_collation="C")
     created_at = models.DateTimeField()
     switched_off_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[ReferralLinkQuerySet] = ReferralLinkQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         triggers = [pgtrigger.ReadOnly(name="link_stays_with_its_owner", fields=["owner", "code"])]
