@@ -1,0 +1,15 @@
+"""The demo's addresses."""
+
+from django.urls import path
+
+from referral_site.demo import views
+
+app_name = "demo"
+
+urlpatterns = [
+    path("sign-in/<slug:who>/", views.sign_in, name="sign_in"),
+    path("clock/", views.move, name="clock"),
+    path("mail/", views.mail, name="mail"),
+    path("friends/<path:friend_id>/spend/", views.spend, name="spend"),
+    path("friends/<path:friend_id>/refund/", views.refund, name="refund"),
+]
