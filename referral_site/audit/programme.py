@@ -1,0 +1,340 @@
+"""The books of the programme: referrals, what they earn, what was granted and taken back, and who decided what."""
+
+from referral_site.audit.credit import VERSIONS
+from referral_site.audit.invariant import Invariant
+
+INVARIANTS = (
+    Invariant(
+        "referral_keeps_the_terms_of_its_registration",
+        "A referral has the version of the terms in force when its friend registered.",
+        VERSIONS
+        + """
+        SELECT referral.id AS referral, referral.registered_at, version.starts_at, version.ends_at
+        FROM referrals_referral AS referral JOIN version ON version.id = referral.terms_id
+        WHERE referral.registered_at < version.starts_at OR referral.registered_at >= version.ends_at
+        """,
+    ),
+    Invariant(
+        "referral_is_of_its_friends_registration",
+        "A referral's registration is its friend's, and its bonus is due when the window and the wait after it are over.",
+        """
+        SELECT referral.id AS referral, referral.registered_at, friend.registered_at AS friend_registered_at,
+               referral.bonus_due_at
+        FROM referrals_referral AS referral
+        JOIN accounts_user AS friend ON friend.id = referral.friend_id
+        JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
+        WHERE (referral.registered_at, referral.bonus_due_at) IS DISTINCT FROM (
+            friend.registered_at,
+            friend.registered_at + (terms.bonus_window_days + terms.bonus_delay_days) * interval '24 hours')
+        """,
+    ),
+    Invariant(
+        "friend_registers_after_the_referrer",
+        "A friend registered at the same instant as its referrer, or later.",
+        """
+        SELECT referral.id AS referral, referral.registered_at, referrer.registered_at AS referrer_registered_at
+        FROM referrals_referral AS referral JOIN accounts_user AS referrer ON referrer.id = referral.referrer_id
+        WHERE referrer.registered_at IS NULL OR referral.registered_at < referrer.registered_at
+        """,
+    ),
+    Invariant(
+        "referral_earns_what_its_spend_says",
+        "A tracked referral's sums, dates and earnings follow from all spend recorded, once its batches are applied.",
+        """
+        WITH pending AS (
+            SELECT DISTINCT event.customer_id
+            FROM billing_spendbatch AS batch JOIN billing_spendevent AS event ON event.batch_id = batch.id
+            WHERE batch.applied_at IS NULL
+        ), reversals AS (
+            SELECT payment_id,
+                   sum(CASE type WHEN 'chargeback_reversal' THEN original_amount ELSE -original_amount END) AS change
+            FROM billing_spendevent WHERE payment_id IS NOT NULL AND qualifies GROUP BY payment_id
+        ), net AS (
+            SELECT payment.customer_id, payment.occurred_at, payment.event_id,
+                   round((payment.original_amount + coalesce(reversals.change, 0)) * payment.rate, 2) AS net
+            FROM billing_spendevent AS payment LEFT JOIN reversals ON reversals.payment_id = payment.id
+            WHERE payment.type = 'payment' AND payment.qualifies
+        ), running AS (
+            SELECT *, sum(net) OVER (PARTITION BY customer_id ORDER BY occurred_at, event_id) AS so_far FROM net
+        ), spend AS (
+            SELECT referral.id, terms.*, referral.refused_at IS NOT NULL AS refused,
+                   coalesce(sum(net), 0) AS qualifying_spend,
+                   coalesce(sum(net) FILTER (
+                       WHERE occurred_at < referral.registered_at + terms.bonus_window_days * interval '24 hours'
+                   ), 0) AS window_spend,
+                   min(occurred_at) FILTER (WHERE so_far >= terms.qualifying_threshold) AS qualified_at
+            FROM referrals_referral AS referral
+            JOIN (
+                SELECT id AS version, payout, qualifying_threshold, payout_delay_days, bonus_rate, bonus_window_days,
+                       cap_per_friend
+                FROM referrals_programmeterms
+            ) AS terms ON terms.version = referral.terms_id
+            LEFT JOIN running ON running.customer_id = referral.friend_id
+            WHERE referral.tracked_at IS NOT NULL AND referral.friend_id NOT IN (SELECT customer_id FROM pending)
+            GROUP BY referral.id, terms.version, payout, qualifying_threshold, payout_delay_days, bonus_rate,
+                     bonus_window_days, cap_per_friend
+        ), earned AS (
+            SELECT *, qualified_at + payout_delay_days * interval '24 hours' AS payout_due_at,
+                   CASE WHEN refused OR qualifying_spend < qualifying_threshold THEN 0 ELSE payout END AS payout_earned,
+                   CASE WHEN refused OR qualifying_spend < qualifying_threshold THEN 0 ELSE least(
+                       round(bonus_rate * greatest(0, window_spend - qualifying_threshold), 2), cap_per_friend - payout
+                   ) END AS bonus_earned
+            FROM spend
+        )
+        SELECT referral.id AS referral,
+               referral.qualifying_spend, earned.qualifying_spend AS qualifying_spend_found,
+               referral.window_spend, earned.window_spend AS window_spend_found,
+               referral.qualified_at, earned.qualified_at AS qualified_at_found,
+               referral.payout_due_at, earned.payout_due_at AS payout_due_at_found,
+               referral.payout_earned, earned.payout_earned AS payout_earned_found,
+               referral.bonus_earned, earned.bonus_earned AS bonus_earned_found
+        FROM referrals_referral AS referral JOIN earned ON earned.id = referral.id
+        WHERE (referral.qualifying_spend, referral.window_spend, referral.qualified_at, referral.payout_due_at,
+               referral.payout_earned, referral.bonus_earned) IS DISTINCT FROM
+              (earned.qualifying_spend, earned.window_spend, earned.qualified_at, earned.payout_due_at,
+               earned.payout_earned, earned.bonus_earned)
+        """,
+    ),
+    Invariant(
+        "granted_is_rewards_less_clawbacks",
+        "What a referral was granted is its rewards less what was revoked or became a debt; let go is its clawbacks'.",
+        """
+        WITH given AS (
+            SELECT referral_id, coalesce(sum(amount) FILTER (WHERE kind = 'payout'), 0) AS payout,
+                   coalesce(sum(amount) FILTER (WHERE kind = 'bonus'), 0) AS bonus
+            FROM referrals_reward GROUP BY referral_id
+        ), taken AS (
+            SELECT referral_id, coalesce(sum(revoked + debt) FILTER (WHERE kind = 'payout'), 0) AS payout,
+                   coalesce(sum(revoked + debt) FILTER (WHERE kind = 'bonus'), 0) AS bonus,
+                   coalesce(sum(let_go) FILTER (WHERE kind = 'payout'), 0) AS payout_let_go,
+                   coalesce(sum(let_go) FILTER (WHERE kind = 'bonus'), 0) AS bonus_let_go
+            FROM referrals_clawback GROUP BY referral_id
+        ), booked AS (
+            SELECT referral_id, coalesce(given.payout, 0) - coalesce(taken.payout, 0) AS payout_granted,
+                   coalesce(given.bonus, 0) - coalesce(taken.bonus, 0) AS bonus_granted,
+                   coalesce(payout_let_go, 0) AS payout_let_go, coalesce(bonus_let_go, 0) AS bonus_let_go
+            FROM given FULL JOIN taken USING (referral_id)
+        )
+        SELECT referral.id AS referral, referral.payout_granted, booked.payout_granted AS payout_granted_booked,
+               referral.bonus_granted, booked.bonus_granted AS bonus_granted_booked,
+               referral.payout_let_go, booked.payout_let_go AS payout_let_go_booked,
+               referral.bonus_let_go, booked.bonus_let_go AS bonus_let_go_booked
+        FROM referrals_referral AS referral LEFT JOIN booked ON booked.referral_id = referral.id
+        WHERE (referral.payout_granted, referral.bonus_granted, referral.payout_let_go, referral.bonus_let_go) <>
+              (coalesce(booked.payout_granted, 0), coalesce(booked.bonus_granted, 0),
+               coalesce(booked.payout_let_go, 0), coalesce(booked.bonus_let_go, 0))
+        """,
+    ),
+    Invariant(
+        "granted_is_within_the_cap",
+        "Nobody is granted more for a friend than the terms give at most.",
+        """
+        SELECT referral.id AS referral, referral.payout_granted, terms.payout, referral.bonus_granted, cap_per_friend
+        FROM referrals_referral AS referral JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
+        WHERE referral.payout_granted > terms.payout OR referral.bonus_granted > terms.cap_per_friend - terms.payout
+        """,
+    ),
+    Invariant(
+        "let_go_is_within_what_expired",
+        "What was let go of a reward is at most what expired unused on its coupons.",
+        """
+        WITH lapsed AS (
+            SELECT friend_id, coalesce(sum(expired) FILTER (WHERE kind = 'payout'), 0) AS payout,
+                   coalesce(sum(expired) FILTER (WHERE kind = 'bonus'), 0) AS bonus
+            FROM credits_coupon WHERE friend_id IS NOT NULL GROUP BY friend_id
+        )
+        SELECT referral.id AS referral, referral.payout_let_go, lapsed.payout AS payout_expired,
+               referral.bonus_let_go, lapsed.bonus AS bonus_expired
+        FROM referrals_referral AS referral LEFT JOIN lapsed ON lapsed.friend_id = referral.friend_id
+        WHERE referral.payout_let_go > coalesce(lapsed.payout, 0) OR referral.bonus_let_go > coalesce(lapsed.bonus, 0)
+        """,
+    ),
+    Invariant(
+        "rewards_are_numbered_from_one",
+        "The grants of a reward are numbered 1, 2, 3 without a gap.",
+        """
+        SELECT referral_id AS referral, kind, count(*) AS grants, min(n) AS first, max(n) AS last
+        FROM referrals_reward GROUP BY referral_id, kind HAVING min(n) <> 1 OR max(n) <> count(*)
+        """,
+    ),
+    Invariant(
+        "clawbacks_are_numbered_from_one",
+        "The clawbacks of a reward are numbered 1, 2, 3 without a gap.",
+        """
+        SELECT referral_id AS referral, kind, count(*) AS clawbacks, min(n) AS first, max(n) AS last
+        FROM referrals_clawback GROUP BY referral_id, kind HAVING min(n) <> 1 OR max(n) <> count(*)
+        """,
+    ),
+    Invariant(
+        "reward_follows_from_its_spend",
+        "A grant is at most what the spend written beside it earned.",
+        """
+        SELECT reward.id AS reward, reward.kind, reward.amount, reward.earned, reward.qualifying_spend,
+               reward.window_spend
+        FROM referrals_reward AS reward
+        JOIN referrals_referral AS referral ON referral.id = reward.referral_id
+        JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
+        WHERE reward.amount > reward.earned OR reward.earned <> CASE
+            WHEN reward.qualifying_spend < terms.qualifying_threshold THEN 0
+            WHEN reward.kind = 'payout' THEN terms.payout
+            ELSE least(round(terms.bonus_rate * greatest(0, reward.window_spend - terms.qualifying_threshold), 2),
+                       terms.cap_per_friend - terms.payout) END
+        """,
+    ),
+    Invariant(
+        "clawback_follows_from_its_spend",
+        "A clawback names what the spend written beside it earned, or that the referral was refused.",
+        """
+        SELECT clawback.id AS clawback, clawback.kind, clawback.refused, clawback.earned, clawback.qualifying_spend,
+               clawback.window_spend
+        FROM referrals_clawback AS clawback
+        JOIN referrals_referral AS referral ON referral.id = clawback.referral_id
+        JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
+        WHERE clawback.earned <> CASE
+            WHEN clawback.refused OR clawback.qualifying_spend < terms.qualifying_threshold THEN 0
+            WHEN clawback.kind = 'payout' THEN terms.payout
+            ELSE least(round(terms.bonus_rate * greatest(0, clawback.window_spend - terms.qualifying_threshold), 2),
+                       terms.cap_per_friend - terms.payout) END
+        """,
+    ),
+    Invariant(
+        "reward_waits_until_it_can_be_due",
+        "No bonus is granted before it is due, and no payout before the wait that follows a registration.",
+        """
+        SELECT reward.id AS reward, reward.kind, reward.granted_at, referral.registered_at, referral.bonus_due_at
+        FROM referrals_reward AS reward
+        JOIN referrals_referral AS referral ON referral.id = reward.referral_id
+        JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
+        WHERE reward.granted_at < CASE reward.kind
+            WHEN 'bonus' THEN referral.bonus_due_at
+            ELSE referral.registered_at + terms.payout_delay_days * interval '24 hours' END
+        """,
+    ),
+    Invariant(
+        "reward_coupon_is_the_rewards",
+        "The coupon of a grant is its referrer's, names its friend and kind, is worth what no debt took, and has the "
+        "expiry of the terms.",
+        """
+        SELECT reward.id AS reward, coupon.id AS coupon, coupon.customer_id AS customer, coupon.friend_id AS friend,
+               coupon.kind, coupon.source, coupon.amount, reward.amount AS granted, reward.debts_settled,
+               coupon.issued_at, reward.granted_at, coupon.expires_at
+        FROM referrals_reward AS reward
+        JOIN referrals_referral AS referral ON referral.id = reward.referral_id
+        JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
+        JOIN credits_coupon AS coupon ON coupon.id = reward.coupon_id
+        WHERE (coupon.customer_id, coupon.friend_id, coupon.kind, coupon.source, coupon.amount, coupon.issued_at,
+               coupon.expires_at) IS DISTINCT FROM (
+            referral.referrer_id, referral.friend_id, reward.kind,
+            reward.kind || ':' || reward.referral_id || ':' || reward.n, reward.amount - reward.debts_settled,
+            reward.granted_at, reward.granted_at + terms.credit_valid_days * interval '24 hours')
+        """,
+    ),
+    Invariant(
+        "coupon_of_a_reward_has_its_reward",
+        "A payout's or bonus's coupon comes from a grant.",
+        """
+        SELECT coupon.id AS coupon, coupon.kind, coupon.source, coupon.amount
+        FROM credits_coupon AS coupon LEFT JOIN referrals_reward AS reward ON reward.coupon_id = coupon.id
+        WHERE coupon.kind IN ('payout', 'bonus') AND reward.id IS NULL
+        """,
+    ),
+    Invariant(
+        "reward_settles_its_referrers_debts",
+        "What a grant settled stands on debts of its own referrer, in full, and debts are settled by grants alone.",
+        """
+        WITH settled AS (
+            SELECT entry.reference, -sum(entry.amount) AS amount, min(debt.customer_id) AS customer_id,
+                   max(debt.customer_id) AS last_customer_id
+            FROM credits_debtentry AS entry JOIN credits_debt AS debt ON debt.id = entry.debt_id
+            WHERE entry.type = 'SETTLE' GROUP BY entry.reference
+        ), reward AS (
+            SELECT reward.*, referral.referrer_id,
+                   reward.kind || ':' || reward.referral_id || ':' || reward.n AS reference
+            FROM referrals_reward AS reward JOIN referrals_referral AS referral ON referral.id = reward.referral_id
+            WHERE debts_settled <> 0
+        )
+        SELECT reward.id AS reward, reference, reward.debts_settled, settled.amount AS settled,
+               reward.referrer_id AS referrer, settled.customer_id AS debtor
+        FROM reward FULL JOIN settled USING (reference)
+        WHERE (reward.debts_settled, reward.referrer_id, reward.referrer_id) IS DISTINCT FROM
+              (settled.amount, settled.customer_id, settled.last_customer_id)
+        """,
+    ),
+    Invariant(
+        "clawback_opens_its_debt",
+        "What a clawback left as a debt is a debt of its referrer for that reward, and debts come from clawbacks alone.",
+        """
+        WITH owed AS (
+            SELECT clawback.id, clawback.debt, clawback.kind, clawback.clawed_back_at, referral.referrer_id,
+                   referral.friend_id,
+                   'clawback:' || clawback.kind || ':' || clawback.referral_id || ':' || clawback.n AS source
+            FROM referrals_clawback AS clawback JOIN referrals_referral AS referral ON referral.id = clawback.referral_id
+            WHERE clawback.debt <> 0
+        )
+        SELECT owed.id AS clawback, owed.debt AS owed, debt.id AS debt, debt.amount, source
+        FROM owed FULL JOIN credits_debt AS debt USING (source)
+        WHERE (owed.debt, owed.referrer_id, owed.friend_id, owed.kind, owed.clawed_back_at) IS DISTINCT FROM
+              (debt.amount, debt.customer_id, debt.friend_id, debt.kind, debt.opened_at)
+        """,
+    ),
+    Invariant(
+        "clawback_revokes_its_rewards_coupons",
+        "What a clawback revoked stands on coupons of that reward, in full.",
+        """
+        WITH revoked AS (
+            SELECT entry.reference, -sum(entry.amount) AS amount, min(coupon.friend_id) AS friend_id,
+                   max(coupon.friend_id) AS last_friend_id, min(coupon.kind) AS kind, max(coupon.kind) AS last_kind
+            FROM credits_couponentry AS entry JOIN credits_coupon AS coupon ON coupon.id = entry.coupon_id
+            WHERE entry.type = 'REVOKE' AND entry.reference LIKE 'clawback:%'
+            GROUP BY entry.reference
+        ), taken AS (
+            SELECT clawback.id, clawback.revoked, clawback.kind, referral.friend_id,
+                   'clawback:' || clawback.kind || ':' || clawback.referral_id || ':' || clawback.n AS reference
+            FROM referrals_clawback AS clawback JOIN referrals_referral AS referral ON referral.id = clawback.referral_id
+            WHERE clawback.revoked <> 0
+        )
+        SELECT taken.id AS clawback, reference, taken.revoked, revoked.amount AS revoked_booked
+        FROM taken FULL JOIN revoked USING (reference)
+        WHERE (taken.revoked, taken.friend_id, taken.friend_id, taken.kind, taken.kind) IS DISTINCT FROM
+              (revoked.amount, revoked.friend_id, revoked.last_friend_id, revoked.kind, revoked.last_kind)
+        """,
+    ),
+    Invariant(
+        "referral_is_held_while_a_hold_is_open",
+        "A referral is held if, and only if, a flag of severity hold is open on it.",
+        """
+        WITH open_hold AS (
+            SELECT DISTINCT referral_id FROM referrals_fraudflag WHERE closed_at IS NULL AND severity = 'hold'
+        )
+        SELECT referral.id AS referral, referral.held
+        FROM referrals_referral AS referral LEFT JOIN open_hold ON open_hold.referral_id = referral.id
+        WHERE referral.held <> (open_hold.referral_id IS NOT NULL)
+        """,
+    ),
+    Invariant(
+        "refusal_was_decided",
+        "A referral is refused if, and only if, the last decision about that was to refuse it.",
+        """
+        WITH last AS (
+            SELECT DISTINCT ON (referral_id) referral_id, action FROM referrals_decision
+            WHERE action IN ('refuse', 'lift_refusal') ORDER BY referral_id, id DESC
+        )
+        SELECT referral.id AS referral, referral.refused_at, last.action
+        FROM referrals_referral AS referral LEFT JOIN last ON last.referral_id = referral.id
+        WHERE (referral.refused_at IS NOT NULL) <> (last.action IS NOT DISTINCT FROM 'refuse')
+        """,
+    ),
+    Invariant(
+        "disqualification_was_decided",
+        "An account is disqualified if, and only if, the last decision about that was to disqualify it.",
+        """
+        WITH last AS (
+            SELECT DISTINCT ON (customer_id) customer_id, action FROM referrals_decision
+            WHERE action IN ('disqualify', 'reinstate') ORDER BY customer_id, id DESC
+        )
+        SELECT customer.id AS customer, customer.disqualified_at, last.action
+        FROM accounts_user AS customer LEFT JOIN last ON last.customer_id = customer.id
+        WHERE (customer.disqualified_at IS NOT NULL) <> (last.action IS NOT DISTINCT FROM 'disqualify')
+        """,
+    ),
+)
