@@ -1,0 +1,84 @@
+"""The tests' own servers and database, and what every test may rely on."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# What a developer may have set for the product; the tests' product is the one of the defaults.
+OF_THE_DEVELOPER = (
+    "REFERRAL_ENVIRONMENT",
+    "REFERRAL_DEMO",
+    "DEBUG",
+    "SECRET_KEY",
+    "IDENTITY_DIGEST_KEY",
+    "ALLOWED_HOSTS",
+    "SITE_URL",
+    "EMAIL_URL",
+    "DEFAULT_FROM_EMAIL",
+    "OPERATOR_NAME",
+    "HOST",
+    "PORT",
+)
+
+# Before Django reads its settings. Two test runs at once in one tree need a REFERRAL_DATA_DIR each.
+for setting in OF_THE_DEVELOPER:
+    os.environ.pop(setting, None)
+os.environ["REFERRAL_DATA_DIR"] = str(Path(os.environ.get("REFERRAL_DATA_DIR") or ROOT / "var") / "test")
+os.environ["REFERRAL_DURABLE"] = "0"
+os.environ["DJANGO_SETTINGS_MODULE"] = "referral_site.settings"
+
+import pgtrigger  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.core.cache import cache  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.test import TransactionTestCase  # noqa: E402
+from hypothesis import HealthCheck  # noqa: E402
+from hypothesis import settings as hypothesis_settings  # noqa: E402
+
+from referral_site import embedded  # noqa: E402
+from tests import pristine  # noqa: E402
+
+# As many random histories as the issue asks for, with no deadline: a history takes as long as its database takes.
+UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
+hypothesis_settings.register_profile("default", max_examples=200, **UNHURRIED)
+hypothesis_settings.register_profile("long", max_examples=5000, **UNHURRIED)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers, and give each worker of pytest-xdist a cache of its own."""
+    # The system's zone is not the product's: what depends on it fails here.
+    os.environ["TZ"] = "Asia/Kathmandu"
+    time.tzset()
+    embedded.start(settings.EMBEDDED)
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    settings.CACHES["default"]["LOCATION"] = f"{settings.REDIS_URL}?db={worker + 1}"
+    # The product's hash is slow on purpose; a test signs in many times.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: object) -> Iterator[None]:
+    """Remember the rows that the migrations load, and put them back after each test that commits."""
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:  # type: ignore[attr-defined]
+        pristine.remember(connection)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", restore_database)
+        yield
+        connection.close()
+
+
+def restore_database(case: TransactionTestCase) -> None:
+    """Bring the database back to where the migrations left it, append-only tables too."""
+    with pgtrigger.ignore():
+        pristine.restore(connection)
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(request: pytest.FixtureRequest) -> None:
+    """Start every test that has a database with an empty cache: rate limits are kept there."""
+    if request.node.get_closest_marker("django_db"):
+        cache.clear()
