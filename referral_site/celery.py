@@ -32,7 +32,7 @@ app.conf.beat_schedule = {
     "pay_bonuses": job("referrals.tasks.pay_bonuses", crontab(minute="2-59/10"), expires=600),
     "expire_coupons": job("referrals.tasks.expire_coupons", crontab(minute="4-59/10"), expires=600),
     "claw_back": job("referrals.tasks.claw_back", crontab(minute="6-59/10"), expires=600),
-    "discard_unconfirmed": job("accounts.tasks.discard_unconfirmed", crontab(minute="38"), expires=3600),
+    "discard_unconfirmed": job("referrals.tasks.discard_unconfirmed", crontab(minute="38"), expires=3600),
     "audit": job("referral_site.tasks.audit", crontab(minute="18", hour="3"), expires=12 * 3600),
 }
 

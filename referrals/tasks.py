@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from accounts import clock
-from referrals.operations import Due, settle, track
+from referrals.operations import Due, discard_unconfirmed as discard, settle, track
 
 
 @shared_task
@@ -34,6 +34,12 @@ def expire_coupons() -> str:
 def claw_back() -> str:
     """Settle every customer who was granted more than is earned."""
     return _settle(Due.CLAWBACK)
+
+
+@shared_task
+def discard_unconfirmed() -> int:
+    """Delete the sign-ups that nobody confirmed in time."""
+    return discard(now=clock.now())
 
 
 def _settle(due: Due) -> str:

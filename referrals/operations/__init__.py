@@ -11,8 +11,11 @@ from referrals.operations.decisions import (
     switch_link_off,
     switch_link_on,
 )
+from referrals.operations.enterprise import grant_enterprise_difference, welcome_verified
+from referrals.operations.links import give_link
 from referrals.operations.registration import admit, give_welcome
 from referrals.operations.settlement import EVERYTHING, Due, Settled, settle
+from referrals.operations.sign_ups import discard_unconfirmed
 from referrals.operations.tracking import recompute, track
 
 __all__ = [
@@ -21,8 +24,11 @@ __all__ = [
     "Settled",
     "UnableToDecide",
     "admit",
+    "discard_unconfirmed",
     "disqualify",
+    "give_link",
     "give_welcome",
+    "grant_enterprise_difference",
     "lift_refusal",
     "open_flag",
     "recompute",
@@ -33,4 +39,5 @@ __all__ = [
     "switch_link_off",
     "switch_link_on",
     "track",
+    "welcome_verified",
 ]
