@@ -113,6 +113,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.reader_time_zone",
 ]
 ROOT_URLCONF = "referral_site.urls"
 WSGI_APPLICATION = "referral_site.wsgi.application"

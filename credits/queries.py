@@ -1,0 +1,151 @@
+"""What pages and exports read of a customer's credit. Money is in US dollars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO
+
+from django.db import connection, models
+from django.db.models import Count, Min, Q, QuerySet, Sum
+from djmoney.money import Money
+
+from accounts.keyset import Page, Place, page_of
+from credits.models import Coupon, CouponEntry, CouponKind, CreditAccount, Debt
+
+PAGE_SIZE = 25
+ENTRIES_PAGE_SIZE = 50
+
+
+class Shelf(models.TextChoices):
+    """Where a coupon stands for its owner: every issued coupon stands on exactly one shelf."""
+
+    USABLE = "usable", "Usable"
+    USED_UP = "used-up", "Used up"
+    EXPIRED = "expired", "Expired"
+    REVOKED = "revoked", "Revoked"
+
+
+def on_shelf(shelf: Shelf, now: datetime, prefix: str = "") -> Q:
+    """Return the condition that a coupon stands on `shelf` at `now`, swept or not (TERMS: Credit)."""
+    expired = Q(expired__gt=0) | Q(remaining__gt=0, expires_at__lte=now)
+    shelves = {
+        Shelf.USABLE: Q(remaining__gt=0, expires_at__gt=now) & ~expired,
+        Shelf.USED_UP: Q(remaining=0, expired=0, revoked=0),
+        Shelf.EXPIRED: expired,
+        Shelf.REVOKED: Q(remaining=0, expired=0, revoked__gt=0),
+    }
+    return _prefixed(Q(issued_at__lte=now) & shelves[shelf], prefix)
+
+
+def shelf_of(coupon: Coupon, now: datetime) -> Shelf:
+    """Return the shelf that `on_shelf` finds the coupon on."""
+    if coupon.expired.amount or (coupon.remaining.amount and coupon.expires_at <= now):
+        return Shelf.EXPIRED
+    if coupon.remaining.amount:
+        return Shelf.USABLE
+    return Shelf.REVOKED if coupon.revoked.amount else Shelf.USED_UP
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A customer's credit and trial usable at an instant, the coupons on each shelf, and since when credit is frozen."""
+
+    credit: Money
+    trial: Money
+    trial_expires_at: datetime | None
+    shelves: dict[Shelf, int]
+    frozen_at: datetime | None
+
+
+def balance(*, customer_id: int, now: datetime) -> Balance:
+    """Return what the customer can use at `now`. One statement."""
+    usable = on_shelf(Shelf.USABLE, now, "coupons__")
+    credit, trial = usable & ~Q(coupons__kind=CouponKind.TRIAL), usable & Q(coupons__kind=CouponKind.TRIAL)
+    counts = {shelf.name: Count("coupons", filter=on_shelf(shelf, now, "coupons__")) for shelf in Shelf}
+    found = (
+        CreditAccount.objects.filter(pk=customer_id)
+        .values("frozen_at")
+        .annotate(
+            credit=Sum("coupons__remaining", filter=credit),
+            trial=Sum("coupons__remaining", filter=trial),
+            trial_expires_at=Min("coupons__expires_at", filter=trial),
+            **counts,
+        )
+        .first()
+    ) or {}
+    return Balance(
+        credit=Money(found.get("credit") or 0, "USD"),
+        trial=Money(found.get("trial") or 0, "USD"),
+        trial_expires_at=found.get("trial_expires_at"),
+        shelves={shelf: found.get(shelf.name, 0) for shelf in Shelf},
+        frozen_at=found.get("frozen_at"),
+    )
+
+
+def soonest_expiring(*, customer_id: int, now: datetime) -> Coupon | None:
+    """Return the coupon of credit that the next order uses first. One statement."""
+    return Coupon.objects.filter(customer=customer_id).credit().usable_at(now).in_order_of_use().first()
+
+
+def coupons(*, customer_id: int, shelf: Shelf, after: Place | None, now: datetime) -> Page[Coupon]:
+    """Return a page of the coupons on a shelf: usable ones soonest-expiring first, others latest first. One statement."""
+    rows = Coupon.objects.filter(on_shelf(shelf, now), customer=customer_id).select_related("friend")
+    return page_of(rows, by="expires_at", after=after, size=PAGE_SIZE, newest_first=shelf != Shelf.USABLE)
+
+
+def open_debts(*, customer_id: int) -> QuerySet[Debt]:
+    """Return what the customer's next grants settle, oldest first."""
+    return Debt.objects.filter(customer=customer_id, outstanding__gt=0).select_related("friend").order_by("opened_at", "pk")
+
+
+def entries(*, coupon_id: int, after: int) -> QuerySet[CouponEntry]:
+    """Return the movements on a coupon after the entry `after`, in the order in which they were recorded, one page."""
+    rows = CouponEntry.objects.filter(coupon=coupon_id, pk__gt=after).select_related("redemption").order_by("pk")
+    return rows[: ENTRIES_PAGE_SIZE + 1]
+
+
+EXPORT_COUPONS = """
+COPY (
+    SELECT coupon.id AS coupon_id, customer.account_id, coupon.kind, friend.account_id AS friend_id,
+           amount, remaining, redeemed, expired, revoked,
+           utc_text(issued_at) AS issued_at, utc_text(expires_at) AS expires_at
+    FROM credits_coupon AS coupon
+    JOIN accounts_user AS customer ON customer.id = coupon.customer_id
+    LEFT JOIN accounts_user AS friend ON friend.id = coupon.friend_id
+    ORDER BY coupon.id
+) TO STDOUT WITH (FORMAT csv, HEADER)
+"""
+
+EXPORT_ENTRIES = """
+COPY (
+    SELECT entry.id AS entry_id, entry.coupon_id, customer.account_id, entry.type, entry.amount, entry.balance_after,
+           entry.reference, utc_text(entry.occurred_at) AS occurred_at, utc_text(entry.recorded_at) AS recorded_at
+    FROM credits_couponentry AS entry
+    JOIN credits_coupon AS coupon ON coupon.id = entry.coupon_id
+    JOIN accounts_user AS customer ON customer.id = coupon.customer_id
+    ORDER BY entry.id
+) TO STDOUT WITH (FORMAT csv, HEADER)
+"""
+
+
+def export_coupons(*, to: IO[str]) -> int:
+    """Write every coupon to `to` as CSV, row by row as Postgres sends it; return how many. One statement."""
+    with connection.cursor() as cursor:
+        cursor.copy_expert(EXPORT_COUPONS, to)
+        return int(cursor.rowcount)
+
+
+def export_entries(*, to: IO[str]) -> int:
+    """Write every movement on every coupon to `to` as CSV, row by row; return how many. One statement."""
+    with connection.cursor() as cursor:
+        cursor.copy_expert(EXPORT_ENTRIES, to)
+        return int(cursor.rowcount)
+
+
+def _prefixed(condition: Q, prefix: str) -> Q:
+    """Return the condition with every field read through the relation `prefix`."""
+    moved = Q(_connector=condition.connector, _negated=condition.negated)
+    for child in condition.children:
+        moved.children.append(_prefixed(child, prefix) if isinstance(child, Q) else (f"{prefix}{child[0]}", child[1]))
+    return moved
