@@ -1,5 +1,6 @@
 """Every write of accounts."""
 
+from accounts.operations.imports import AccountFact, import_accounts
 from accounts.operations.registration import (
     UnableToSignUp,
     confirm_address,
@@ -8,7 +9,6 @@ from accounts.operations.registration import (
     register,
     sign_up,
 )
-from accounts.operations.imports import AccountFact, import_accounts
 from accounts.operations.runs import UnableToAdvanceRun, advance_run, finish_run, start_run
 from accounts.operations.verification import (
     Identity,
@@ -22,6 +22,7 @@ from accounts.operations.verification import (
 )
 
 __all__ = [
+    "AccountFact",
     "Identity",
     "UnableToAddPaymentMethod",
     "UnableToAdvanceRun",
@@ -33,6 +34,7 @@ __all__ = [
     "discard_unconfirmed",
     "finish_run",
     "identity_digest",
+    "import_accounts",
     "make_way",
     "pass_verification",
     "refuse_verification",
