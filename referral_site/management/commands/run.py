@@ -73,7 +73,9 @@ def only_run_here() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CommandError(f"It runs already on {settings.DATA_DIR}; another needs its own REFERRAL_DATA_DIR.")
+            raise CommandError(
+                f"It runs already on {settings.DATA_DIR}; another needs its own REFERRAL_DATA_DIR."
+            ) from None
         # A child that outlives a killed run must not keep its lock.
         os.register_at_fork(after_in_child=lock.close)
         yield
@@ -90,11 +92,11 @@ def refuse_taken_port() -> None:
             raise CommandError(
                 f"{settings.HOST}:{settings.PORT} cannot be used ({fault.strerror}): set PORT to a free port, "
                 f"as in PORT={settings.PORT + 1} make run"
-            )
+            ) from None
 
 
 def run_children() -> int:
-    """Run web, worker and beat until one ends or we are told to stop, and return the exit code of the first that ended."""
+    """Run web, worker and beat until one ends or we are told to stop, and return the exit code of the first to end."""
     manager = Manager()
     environment = os.environ | {MARK: str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1"}
     for name, command in children().items():
