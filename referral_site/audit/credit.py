@@ -2,12 +2,6 @@
 
 from referral_site.audit.invariant import Invariant
 
-VERSIONS = """
-WITH version AS (
-    SELECT *, lead(starts_at, 1, 'infinity') OVER (ORDER BY starts_at) AS ends_at FROM referrals_programmeterms
-)
-"""
-
 INVARIANTS = (
     Invariant(
         "coupon_parts_add_up",
@@ -57,7 +51,8 @@ INVARIANTS = (
         """
         WITH first AS (SELECT coupon_id, min(id) AS id FROM credits_couponentry GROUP BY coupon_id)
         SELECT coupon.id AS coupon, entry.id AS entry, entry.type, entry.occurred_at, coupon.issued_at
-        FROM first JOIN credits_couponentry AS entry USING (id) JOIN credits_coupon AS coupon ON coupon.id = entry.coupon_id
+        FROM first JOIN credits_couponentry AS entry USING (id)
+        JOIN credits_coupon AS coupon ON coupon.id = entry.coupon_id
         WHERE entry.type <> 'ISSUE' OR entry.occurred_at <> coupon.issued_at
         """,
     ),
@@ -177,8 +172,10 @@ INVARIANTS = (
     Invariant(
         "customer_has_a_trial",
         "Every registered account has its trial, unless its referral is held.",
-        VERSIONS
-        + """
+        """
+        WITH version AS (
+            SELECT *, lead(starts_at, 1, 'infinity') OVER (ORDER BY starts_at) AS ends_at FROM referrals_programmeterms
+        )
         SELECT customer.id AS customer, customer.registered_at
         FROM accounts_user AS customer
         JOIN version ON customer.registered_at >= version.starts_at AND customer.registered_at < version.ends_at
@@ -206,7 +203,8 @@ INVARIANTS = (
         "Only a referred customer has welcome credit.",
         """
         SELECT coupon.id AS coupon, coupon.customer_id AS customer
-        FROM credits_coupon AS coupon LEFT JOIN referrals_referral AS referral ON referral.friend_id = coupon.customer_id
+        FROM credits_coupon AS coupon
+        LEFT JOIN referrals_referral AS referral ON referral.friend_id = coupon.customer_id
         WHERE coupon.kind = 'welcome' AND referral.id IS NULL
         """,
     ),
@@ -223,9 +221,10 @@ INVARIANTS = (
         "first_coupons_are_by_the_terms",
         "Trial and welcome credit have the amount and the expiry of the terms in force at registration, "
         "and one source a customer; a difference that came later has the first one's expiry.",
-        VERSIONS
-        + """
-        , gift AS (
+        """
+        WITH version AS (
+            SELECT *, lead(starts_at, 1, 'infinity') OVER (ORDER BY starts_at) AS ends_at FROM referrals_programmeterms
+        ), gift AS (
             SELECT coupon.*, customer.account_type, customer.registered_at,
                    coupon.source = coupon.kind || '-upgrade:' || coupon.customer_id AS is_upgrade,
                    coupon.source = coupon.kind || ':' || coupon.customer_id AS is_first,
@@ -235,7 +234,8 @@ INVARIANTS = (
                        * interval '24 hours' AS validity
             FROM credits_coupon AS coupon
             JOIN accounts_user AS customer ON customer.id = coupon.customer_id
-            LEFT JOIN version ON customer.registered_at >= version.starts_at AND customer.registered_at < version.ends_at
+            LEFT JOIN version
+                ON customer.registered_at >= version.starts_at AND customer.registered_at < version.ends_at
             WHERE coupon.kind IN ('trial', 'welcome')
         )
         SELECT gift.id AS coupon, gift.source, gift.amount, gift.individual, gift.enterprise, gift.account_type,

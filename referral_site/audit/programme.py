@@ -1,14 +1,15 @@
 """The books of the programme: referrals, what they earn, what was granted and taken back, and who decided what."""
 
-from referral_site.audit.credit import VERSIONS
 from referral_site.audit.invariant import Invariant
 
 INVARIANTS = (
     Invariant(
         "referral_keeps_the_terms_of_its_registration",
         "A referral has the version of the terms in force when its friend registered.",
-        VERSIONS
-        + """
+        """
+        WITH version AS (
+            SELECT *, lead(starts_at, 1, 'infinity') OVER (ORDER BY starts_at) AS ends_at FROM referrals_programmeterms
+        )
         SELECT referral.id AS referral, referral.registered_at, version.starts_at, version.ends_at
         FROM referrals_referral AS referral JOIN version ON version.id = referral.terms_id
         WHERE referral.registered_at < version.starts_at OR referral.registered_at >= version.ends_at
@@ -16,7 +17,7 @@ INVARIANTS = (
     ),
     Invariant(
         "referral_is_of_its_friends_registration",
-        "A referral's registration is its friend's, and its bonus is due when the window and the wait after it are over.",
+        "A referral's registration is its friend's, and its bonus is due after the window and the wait.",
         """
         SELECT referral.id AS referral, referral.registered_at, friend.registered_at AS friend_registered_at,
                referral.bonus_due_at
@@ -262,13 +263,14 @@ INVARIANTS = (
     ),
     Invariant(
         "clawback_opens_its_debt",
-        "What a clawback left as a debt is a debt of its referrer for that reward, and debts come from clawbacks alone.",
+        "What a clawback left as a debt is its referrer's debt for that reward; debts come from clawbacks alone.",
         """
         WITH owed AS (
             SELECT clawback.id, clawback.debt, clawback.kind, clawback.clawed_back_at, referral.referrer_id,
                    referral.friend_id,
                    'clawback:' || clawback.kind || ':' || clawback.referral_id || ':' || clawback.n AS source
-            FROM referrals_clawback AS clawback JOIN referrals_referral AS referral ON referral.id = clawback.referral_id
+            FROM referrals_clawback AS clawback
+            JOIN referrals_referral AS referral ON referral.id = clawback.referral_id
             WHERE clawback.debt <> 0
         )
         SELECT owed.id AS clawback, owed.debt AS owed, debt.id AS debt, debt.amount, source
@@ -279,7 +281,8 @@ INVARIANTS = (
     ),
     Invariant(
         "clawback_revokes_its_rewards_coupons",
-        "What a clawback revoked stands on coupons of that reward, in full.",
+        "What a clawback revoked, and what came back of it later and made its debt good, stands on coupons of that "
+        "reward, in full.",
         """
         WITH revoked AS (
             SELECT entry.reference, -sum(entry.amount) AS amount, min(coupon.friend_id) AS friend_id,
@@ -287,15 +290,24 @@ INVARIANTS = (
             FROM credits_couponentry AS entry JOIN credits_coupon AS coupon ON coupon.id = entry.coupon_id
             WHERE entry.type = 'REVOKE' AND entry.reference LIKE 'clawback:%'
             GROUP BY entry.reference
-        ), taken AS (
-            SELECT clawback.id, clawback.revoked, clawback.kind, referral.friend_id,
+        ), made_good AS (
+            SELECT debt.source, -sum(entry.amount) AS amount
+            FROM credits_debtentry AS entry JOIN credits_debt AS debt ON debt.id = entry.debt_id
+            WHERE entry.type = 'RETURN' GROUP BY debt.source
+        ), clawback AS (
+            SELECT clawback.*, referral.friend_id,
                    'clawback:' || clawback.kind || ':' || clawback.referral_id || ':' || clawback.n AS reference
-            FROM referrals_clawback AS clawback JOIN referrals_referral AS referral ON referral.id = clawback.referral_id
-            WHERE clawback.revoked <> 0
+            FROM referrals_clawback AS clawback
+            JOIN referrals_referral AS referral ON referral.id = clawback.referral_id
+        ), taken AS (
+            SELECT clawback.id, clawback.kind, clawback.friend_id, reference,
+                   clawback.revoked + coalesce(made_good.amount, 0) AS amount
+            FROM clawback LEFT JOIN made_good ON made_good.source = reference
+            WHERE clawback.revoked + coalesce(made_good.amount, 0) <> 0
         )
-        SELECT taken.id AS clawback, reference, taken.revoked, revoked.amount AS revoked_booked
+        SELECT taken.id AS clawback, reference, taken.amount, revoked.amount AS revoked_booked
         FROM taken FULL JOIN revoked USING (reference)
-        WHERE (taken.revoked, taken.friend_id, taken.friend_id, taken.kind, taken.kind) IS DISTINCT FROM
+        WHERE (taken.amount, taken.friend_id, taken.friend_id, taken.kind, taken.kind) IS DISTINCT FROM
               (revoked.amount, revoked.friend_id, revoked.last_friend_id, revoked.kind, revoked.last_kind)
         """,
     ),

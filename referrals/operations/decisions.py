@@ -131,8 +131,10 @@ def refuse(*, referral_id: int, actor: User | None, reason: str, now: datetime) 
 
 @transaction.atomic
 def lift_refusal(*, referral_id: int, actor: User | None, reason: str, now: datetime) -> None:
-    """Let a refused referral earn again what its spend earns. Welcome credit that was revoked does not come back; what
-    had never been given, or was spent in full before the refusal, is the friend's as if nothing had been (TERMS: refused).
+    """Let a refused referral earn again what its spend earns (TERMS: refused).
+
+    Welcome credit that was revoked does not come back; what was never given arrives now, and what had been spent in full
+    before the refusal may be given back again.
 
     Locks the friend's and the referrer's CreditAccounts, then the Referral. Raises UnableToDecide: reason, unknown,
     already.
