@@ -28,13 +28,13 @@ Row = dict[str, Any]
 @pytest.mark.django_db(transaction=True)
 def test_real_purchases_settle_to_the_cent(tmp_path: Path) -> None:
     accounts = command("import_accounts", CDNOW / "accounts.csv")
-    spend = command("import_spend", CDNOW / "spend.csv", rejects=tmp_path / "rejects.csv")
+    spend = command("import_spend", CDNOW / "spend.csv", "--rejects", tmp_path / "rejects.csv")
     assert last_line(accounts) == "accepted=2357 waiting=0 duplicate=0 refused=0"
     assert last_line(spend) == "accepted=6911 waiting=0 duplicate=0 refused=8"
     assert_exactly_the_free_purchases_are_refused(rows_of(tmp_path / "rejects.csv"))
 
     for week in weeks():
-        command("settle", as_of=week.isoformat())
+        command("settle", "--as-of", week.isoformat())
     command("audit")
 
     referrals, coupons = plainly_settled()
@@ -53,9 +53,9 @@ def weeks() -> Iterator[datetime]:
         week += timedelta(days=7)
 
 
-def command(name: str, *arguments: object, **options: object) -> str:
+def command(name: str, *arguments: object) -> str:
     output = StringIO()
-    call_command(name, *map(str, arguments), stdout=output, **{key: str(value) for key, value in options.items()})
+    call_command(name, *map(str, arguments), stdout=output)
     return output.getvalue()
 
 
@@ -79,7 +79,7 @@ def assert_exactly_the_free_purchases_are_refused(rejects: list[dict[str, str]])
 
 
 def exported_referrals(folder: Path) -> list[Row]:
-    command("export_referrals", to=folder / "referrals.csv")
+    command("export_referrals", "--to", folder / "referrals.csv")
     return in_order([as_referral(row) for row in rows_of(folder / "referrals.csv")])
 
 
@@ -89,7 +89,7 @@ def as_referral(row: dict[str, str]) -> Row:
 
 
 def exported_coupons(folder: Path) -> list[Row]:
-    command("export_coupons", to=folder / "coupons.csv")
+    command("export_coupons", "--to", folder / "coupons.csv")
     return in_order([as_coupon(row) for row in rows_of(folder / "coupons.csv")])
 
 
@@ -104,7 +104,7 @@ def moment(text: str) -> datetime | None:
 
 
 def assert_entries_add_up_to_the_coupons(folder: Path) -> None:
-    command("export_entries", to=folder / "entries.csv")
+    command("export_entries", "--to", folder / "entries.csv")
     left: defaultdict[str, Decimal] = defaultdict(Decimal)
     for entry in rows_of(folder / "entries.csv"):
         left[entry["coupon_id"]] += Decimal(entry["amount"])

@@ -12,7 +12,7 @@ from accounts.models import User
 FURTHEST = timedelta(days=36_500)
 
 MOVE = """
-INSERT INTO accounts_clockoffset AS clock (id, ahead) VALUES (1, %(by)s)
+INSERT INTO accounts_clockoffset AS clock (id, ahead) SELECT 1, %(by)s::interval WHERE %(by)s::interval <= %(furthest)s
 ON CONFLICT (id) DO UPDATE SET ahead = clock.ahead + excluded.ahead
 WHERE clock.ahead + excluded.ahead <= %(furthest)s
 RETURNING ahead

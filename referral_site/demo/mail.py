@@ -1,8 +1,6 @@
 """The mails that the file-based backend has written."""
 
-from datetime import datetime
 from email import message_from_bytes, policy
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +14,6 @@ class Mail(NamedTuple):
 
     to: str
     subject: str
-    sent_at: datetime | None
     text: str
 
 
@@ -40,10 +37,8 @@ def read_mail(raw: bytes) -> Mail:
     """One mail: its plain text, where it has one."""
     message = message_from_bytes(raw.lstrip(), policy=policy.default)
     body = message.get_body(preferencelist=("plain", "html"))
-    sent_at = parsedate_to_datetime(message["Date"]) if message["Date"] else None
     return Mail(
         to=str(message["To"] or ""),
         subject=str(message["Subject"] or ""),
-        sent_at=sent_at,
         text=str(body.get_content()).strip() if body else "",
     )

@@ -43,9 +43,9 @@ def is_all_settled(*, now: datetime) -> bool:
     return not (due or rewards.exists() or lapsed.exists())
 
 
-def last_purchase(*, friend: User) -> Purchase | None:
-    """The friend's latest qualifying purchase of which something is left."""
-    payments = SpendEvent.objects.filter(customer=friend, type=SpendType.PAYMENT, qualifies=True)
+def last_purchase(*, customer_id: int) -> Purchase | None:
+    """The customer's latest qualifying purchase of which something is left."""
+    payments = SpendEvent.objects.filter(customer_id=customer_id, type=SpendType.PAYMENT, qualifies=True)
     row = (
         payments.annotate(left=NET)
         .filter(left__gt=0)
@@ -56,6 +56,6 @@ def last_purchase(*, friend: User) -> Purchase | None:
     return Purchase(*row) if row else None
 
 
-def referral_of(*, referrer: User, friend_id: str) -> Referral:
-    """The referral of the friend with this account id, if `referrer` referred them. Raises Referral.DoesNotExist."""
-    return Referral.objects.select_related("friend").get(referrer=referrer, friend__account_id=friend_id)
+def referral_of(*, referrer: User, referral_id: int) -> Referral:
+    """This referral, if it is `referrer`'s. Raises Referral.DoesNotExist."""
+    return Referral.objects.select_related("friend").get(referrer=referrer, pk=referral_id)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.models import AccountType, User
-from accounts.operations import AccountFact, add_payment_method, import_accounts, pass_verification
+from accounts.operations import AccountFact, Identity, add_payment_method, import_accounts, pass_verification
 from accounts.operations.demo_clock import hire_demo_staff, open_demo_login
 from billing.operations import SpendFact, record_spend
 from credits.operations import RedemptionFact, record_redemptions
@@ -27,6 +27,7 @@ LOGINS = (REFERRER, FRIEND, STAFF)
 SOURCE = "billing"
 REFERRER_ID = "demo-referrer"
 REFERRER_JOINED = 330
+IDENTITY = Identity("US", "passport", "demo-referrer")
 
 
 class Friend(NamedTuple):
@@ -108,7 +109,7 @@ class Story:
         referrer, at = user_of(REFERRER_ID), self.ago(REFERRER_JOINED - 1)
         add_payment_method(user_id=referrer.pk, now=at)
         pass_verification(
-            user_id=referrer.pk, identity="US passport demo", account_type=AccountType.INDIVIDUAL, now=at
+            user_id=referrer.pk, identity=IDENTITY, account_type=AccountType.INDIVIDUAL, now=at
         )
 
     def record_payments(self) -> None:

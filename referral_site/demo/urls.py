@@ -10,6 +10,6 @@ urlpatterns = [
     path("sign-in/<slug:who>/", views.sign_in, name="sign_in"),
     path("clock/", views.move, name="clock"),
     path("mail/", views.mail, name="mail"),
-    path("friends/<path:friend_id>/spend/", views.spend, name="spend"),
-    path("friends/<path:friend_id>/refund/", views.refund, name="refund"),
+    path("friends/<int:referral_id>/spend/", views.spend, name="spend"),
+    path("friends/<int:referral_id>/refund/", views.refund, name="refund"),
 ]

@@ -82,9 +82,9 @@ def mail(request: HttpRequest) -> HttpResponse:
 @demo_only
 @require_POST
 @login_required
-def spend(request: HttpRequest, friend_id: str) -> HttpResponse:
+def spend(request: HttpRequest, referral_id: int) -> HttpResponse:
     """Let a friend of the reader spend $25."""
-    referral = referral_or_404(request, friend_id)
+    referral = referral_or_404(request, referral_id)
     buy(friend=referral.friend, now=clock.now())
     tell_outcome(request, f"The friend paid ${PURCHASE} for Elastic Compute Service.")
     return back(request)
@@ -93,9 +93,9 @@ def spend(request: HttpRequest, friend_id: str) -> HttpResponse:
 @demo_only
 @require_POST
 @login_required
-def refund(request: HttpRequest, friend_id: str) -> HttpResponse:
+def refund(request: HttpRequest, referral_id: int) -> HttpResponse:
     """Refund the latest purchase of a friend of the reader."""
-    referral = referral_or_404(request, friend_id)
+    referral = referral_or_404(request, referral_id)
     try:
         amount = refund_last_purchase(friend=referral.friend, now=clock.now())
     except UnableToRefund:
@@ -105,11 +105,11 @@ def refund(request: HttpRequest, friend_id: str) -> HttpResponse:
     return back(request)
 
 
-def referral_or_404(request: HttpRequest, friend_id: str) -> Referral:
+def referral_or_404(request: HttpRequest, referral_id: int) -> Referral:
     """The reader's referral of this friend; nobody makes other people's friends spend."""
     assert isinstance(request.user, User)
     try:
-        return referral_of(referrer=request.user, friend_id=friend_id)
+        return referral_of(referrer=request.user, referral_id=referral_id)
     except Referral.DoesNotExist:
         raise Http404 from None
 

@@ -7,8 +7,8 @@ from django import template
 from django.conf import settings
 
 from accounts import clock
-from accounts.models import User
 from referral_site.demo.queries import Purchase, last_purchase
+from referrals.models import Referral
 
 register = template.Library()
 
@@ -33,6 +33,6 @@ def demo_clock() -> Clock:
 
 
 @register.simple_tag
-def purchase_to_refund(friend: User) -> Purchase | None:
+def purchase_to_refund(referral: Referral) -> Purchase | None:
     """The friend's purchase that the refund button gives back."""
-    return last_purchase(friend=friend)
+    return last_purchase(customer_id=referral.friend_id)
