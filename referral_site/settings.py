@@ -66,7 +66,7 @@ if PRODUCTION and (faults := production_faults()):
     raise ImproperlyConfigured(f"Production does not start: {'; '.join(faults)}.")
 
 DEMO = env.bool("REFERRAL_DEMO", default=False)
-DEMO_PASSWORD = "refer-a-friend" if DEMO else None
+DEMO_PASSWORD = "refer-a-friend" if DEMO else ""
 DEBUG = env.bool("DEBUG", default=False)
 
 DATA_DIR = Path(env.str("REFERRAL_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
