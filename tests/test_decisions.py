@@ -1,8 +1,9 @@
 """Holds, refusals, disqualifications and links: what staff decide, and what follows from it."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from djmoney.money import Money
@@ -89,8 +90,8 @@ def lift_now(referral: Referral, staff: User) -> None:
     lift_refusal(referral_id=referral.pk, actor=staff, reason="The appeal was right.", now=NOW)
 
 
-def earn(friend: User, amount: str = "25", at: object = None) -> None:
-    record(fact(friend, f"{friend.account_id}-{amount}", amount, at or day(1, 20)))  # type: ignore[arg-type]
+def earn(friend: User, amount: str = "25", at: datetime | None = None) -> None:
+    record(fact(friend, f"{friend.account_id}-{amount}", amount, at or day(1, 20)))
 
 
 def left(owner: User, kind: str) -> Decimal:
@@ -98,28 +99,30 @@ def left(owner: User, kind: str) -> Decimal:
     return sum((coupon.remaining.amount for coupon in coupons), Decimal())
 
 
-def settle_at(at: object) -> None:
-    settle(as_of=at, now=NOW)  # type: ignore[arg-type]
+def settle_at(at: datetime) -> None:
+    settle(as_of=at, now=NOW)
 
 
-def spend_credit(customer: User, amount: str, redemption_id: str = "order", at: object = None) -> None:
+def spend_credit(customer: User, amount: str, redemption_id: str = "order", at: datetime | None = None) -> None:
     redeem(
         source="console",
         redemption_id=redemption_id,
         customer_id=customer.pk,
         amount=Money(amount, "USD"),
-        occurred_at=at or day(1, 10),  # type: ignore[arg-type]
+        occurred_at=at or day(1, 10),
         now=NOW,
     )
 
 
-def return_credit(amount: str, redemption_id: str = "order", return_id: str = "refund", at: object = None) -> None:
+def return_credit(
+    amount: str, redemption_id: str = "order", return_id: str = "refund", at: datetime | None = None
+) -> None:
     give_back(
         source="console",
         redemption_id=redemption_id,
         return_id=return_id,
         amount=Money(amount, "USD"),
-        occurred_at=at or day(2, 1),  # type: ignore[arg-type]
+        occurred_at=at or day(2, 1),
         now=NOW,
     )
 
@@ -413,12 +416,12 @@ def decisions(
     alice: User, bob: User, referral: Referral, link: ReferralLink, staff: User
 ) -> list[tuple[Decision.Action, Decide]]:
     """Every decision, in an order in which each can be taken once, given its reason."""
-    by = {"actor": staff, "now": NOW}
+    by: dict[str, Any] = {"actor": staff, "now": NOW}
     of_referral, of_alice = {"referral_id": referral.pk, **by}, {"user_id": alice.pk, **by}
     action = Decision.Action
     return [
         (action.HOLD, lambda why: void(open_flag(rule="r", severity="hold", evidence={}, reason=why, **of_referral))),
-        (action.RELEASE, lambda why: release_flag(flag_id=FraudFlag.objects.get().pk, reason=why, **by)),  # type: ignore[arg-type]
+        (action.RELEASE, lambda why: release_flag(flag_id=FraudFlag.objects.get().pk, reason=why, **by)),
         (action.REFUSE, lambda why: refuse(reason=why, **of_referral)),
         (action.LIFT_REFUSAL, lambda why: lift_refusal(reason=why, **of_referral)),
         (action.SWITCH_LINK_OFF, lambda why: switch_link_off(reason=why, **of_alice)),
@@ -451,16 +454,16 @@ def test_every_decision_needs_a_reason_and_is_written_down_once(
 
 
 def test_decision_about_nothing_is_refused(staff: User) -> None:
-    by = {"actor": staff, "reason": "Because.", "now": NOW}
+    by: dict[str, Any] = {"actor": staff, "reason": "Because.", "now": NOW}
     nobody: list[Callable[[], object]] = [
-        lambda: open_flag(referral_id=0, rule="r", severity="hold", evidence={}, **by),  # type: ignore[arg-type]
-        lambda: release_flag(flag_id=0, **by),  # type: ignore[arg-type]
-        lambda: refuse(referral_id=0, **by),  # type: ignore[arg-type]
-        lambda: lift_refusal(referral_id=0, **by),  # type: ignore[arg-type]
-        lambda: disqualify(user_id=0, **by),  # type: ignore[arg-type]
-        lambda: reinstate(user_id=0, **by),  # type: ignore[arg-type]
-        lambda: switch_link_off(user_id=0, **by),  # type: ignore[arg-type]
-        lambda: switch_link_on(user_id=0, **by),  # type: ignore[arg-type]
+        lambda: open_flag(referral_id=0, rule="r", severity="hold", evidence={}, **by),
+        lambda: release_flag(flag_id=0, **by),
+        lambda: refuse(referral_id=0, **by),
+        lambda: lift_refusal(referral_id=0, **by),
+        lambda: disqualify(user_id=0, **by),
+        lambda: reinstate(user_id=0, **by),
+        lambda: switch_link_off(user_id=0, **by),
+        lambda: switch_link_on(user_id=0, **by),
     ]
     for decide in nobody:
         with pytest.raises(UnableToDecide) as refusal:

@@ -133,7 +133,7 @@ def refuse(*, referral_id: int, actor: User | None, reason: str, now: datetime) 
 def lift_refusal(*, referral_id: int, actor: User | None, reason: str, now: datetime) -> None:
     """Let a refused referral earn again what its spend earns (TERMS: refused).
 
-    Welcome credit that was revoked does not come back; what was never given arrives now, and what had been spent in full
+    Welcome credit that was revoked does not come back; what was never given arrives now, and what was spent in full
     before the refusal may be given back again.
 
     Locks the friend's and the referrer's CreditAccounts, then the Referral. Raises UnableToDecide: reason, unknown,
