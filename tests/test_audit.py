@@ -1,0 +1,376 @@
+"""Every invariant of the books is broken once, behind the database's back, and is found by its name."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from io import StringIO
+from typing import Any, NamedTuple
+
+import pgtrigger
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from djmoney.money import Money
+
+from accounts.facts import Refusal, Tally
+from accounts.models import User
+from accounts.operations import advance_run, finish_run, start_run
+from billing.models import SpendEvent, WaitingReversal
+from billing.operations import record_spend
+from credits.models import Coupon, CouponEntry, Debt, DebtEntry, RedemptionReturn
+from credits.operations.redemptions import redeem
+from credits.operations.returns import give_back
+from referral_site import tasks
+from referral_site.audit import INVARIANTS
+from referrals.models import Clawback, Referral, ReferralLink, Reward
+from referrals.operations import disqualify, open_flag, refuse, release_flag, settle
+from referrals.operations.enterprise import grant_enterprise_difference
+from tests import pristine
+from tests.books import assert_clean_audit, breaches
+from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, refund, register
+
+pytestmark = pytest.mark.django_db
+
+
+class Breaker(NamedTuple):
+    """Statements that break an invariant, and the constraints that stand in their way, by table."""
+
+    sql: str
+    drop: dict[str, str] = {}
+
+
+def cause_everything() -> None:
+    """Let happen whatever leaves a trace in the books, by the operations that do it."""
+    staff = User.objects.create_user("staff@example.com", is_staff=True, created_at=JANUARY)
+    alice = register("alice")
+    ReferralLink.objects.create(owner=alice, code="alices-link", created_at=JANUARY)
+    friends = {name: register(name, referred_by=alice) for name in ("bob", "cem", "dan", "eve", "fay")}
+    grow_into_an_enterprise(friends["fay"])
+    doubt(Referral.objects.get(friend=friends["dan"]), Referral.objects.get(friend=friends["eve"]), staff)
+    take_back_a_spent_payout(alice, friends["bob"])
+    let_an_expired_payout_go(alice, friends["cem"])
+    read_a_file(friends["bob"])
+    record(refund("bob", "waits", "1", "unknown"), dispute_won("bob", "waits-too", "5", "bob-9"))
+    gus = register("gus")
+    ReferralLink.objects.create(owner=gus, code="gus-link", created_at=JANUARY)
+    disqualify(user_id=gus.pk, actor=staff, reason="Card theft.", now=NOW)
+    settle(as_of=NOW, now=NOW)
+
+
+def grow_into_an_enterprise(customer: User) -> None:
+    User.objects.filter(pk=customer.pk).update(account_type="enterprise")
+    assert grant_enterprise_difference(user_id=customer.pk, now=day(1, 10)) == 2
+
+
+def take_back_a_spent_payout(alice: User, bob: User) -> None:
+    """TERMS, example 7, with a part of what was spent given back while the debt is open."""
+    record(
+        fact(bob, "bob-12", "12", day(1, 5)), fact(bob, "bob-9", "9", day(1, 20)), fact(bob, "cdn", "9", product="cdn")
+    )
+    settle(as_of=day(5, 1), now=NOW)
+    redeem(
+        source="console",
+        redemption_id="order",
+        customer_id=alice.pk,
+        amount=Money("15", "USD"),
+        occurred_at=day(5, 2),
+        now=NOW,
+    )
+    record(chargeback(bob, "bob-12-back", "12", "bob-12"))
+    settle(as_of=day(5, 3), now=NOW)
+    give_back(
+        source="console",
+        redemption_id="order",
+        return_id="order-back",
+        amount=Money("4", "USD"),
+        occurred_at=day(5, 4),
+        now=NOW,
+    )
+    record(dispute_won(bob, "bob-12-won", "12", "bob-12"))
+    settle(as_of=day(5, 5), now=NOW)
+
+
+def let_an_expired_payout_go(alice: User, cem: User) -> None:
+    record(fact(cem, "cem-30", "30", day(1, 6)))
+    settle(as_of=day(2, 10), now=NOW)
+    settle(as_of=day(9, 1), now=NOW)
+    record(chargeback(cem, "cem-30-back", "30", "cem-30"))
+    settle(as_of=day(9, 2), now=NOW)
+
+
+def read_a_file(bob: User) -> None:
+    run = start_run(kind="spend", file_digest="digest", now=NOW)
+    waiting = [refund(bob, "file-waits", "1", "not-there")._replace(line=2)]
+    record_spend(source="billing", facts=waiting, now=NOW, run=run, lines_done=2)
+    refusal = Refusal(3, "amount", "the amount is zero", {"event_id": "e"})
+    advance_run(run=run, lines_done=3, tally=Tally(refused=1), refusals=[refusal])
+    finish_run(run=run, now=NOW)
+
+
+def doubt(dans: Referral, eves: Referral, staff: User) -> None:
+    by: dict[str, Any] = {"actor": staff, "reason": "A doubt.", "now": NOW}
+    flag = open_flag(referral_id=dans.pk, rule="same card", severity="hold", evidence={}, **by)
+    release_flag(flag_id=flag.pk, **by)
+    open_flag(referral_id=dans.pk, rule="same device", severity="hold", evidence={}, **by)
+    refuse(referral_id=eves.pk, actor=staff, reason="Fraud.", now=day(2, 1))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def story(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """One story for all tests of this module; what each test breaks is rolled back, the story itself at the end."""
+    with django_db_blocker.unblock():
+        cause_everything()
+    yield
+    with django_db_blocker.unblock(), pgtrigger.ignore():
+        pristine.restore(connection)
+        connection.close()
+
+
+def break_books(breaker: Breaker) -> None:
+    """Change rows as the tables' owner, with triggers off and constraints dropped."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        for constraint, table in breaker.drop.items():
+            cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
+        cursor.execute(breaker.sql)
+        assert cursor.rowcount > 0, "the breaker found nothing to break"
+
+
+# A sum that belongs to one row only, and so cannot be one that another breaker needs.
+BREAKERS = {
+    "coupon_parts_add_up": Breaker(
+        "UPDATE credits_coupon SET amount = amount + 1 WHERE kind = 'trial'",
+        {"coupon_parts_add_up": "credits_coupon"},
+    ),
+    "coupon_parts_are_its_entries": Breaker(
+        "UPDATE credits_coupon SET remaining = remaining - 1, revoked = revoked + 1 WHERE kind = 'trial'"
+    ),
+    "entry_balances_are_running_sums": Breaker(
+        "UPDATE credits_couponentry SET balance_after = balance_after + 1 WHERE type = 'REDEEM'"
+    ),
+    "coupon_begins_with_its_issue": Breaker(
+        "UPDATE credits_couponentry SET occurred_at = occurred_at + interval '1 second' WHERE type = 'ISSUE'"
+    ),
+    "credit_is_redeemed_while_usable": Breaker(
+        """
+        UPDATE credits_couponentry AS entry SET occurred_at = coupon.expires_at
+        FROM credits_coupon AS coupon WHERE coupon.id = entry.coupon_id AND entry.type = 'REDEEM'
+        """
+    ),
+    "credit_expires_at_its_expiry_or_later": Breaker(
+        """
+        UPDATE credits_couponentry AS entry SET occurred_at = coupon.expires_at - interval '1 microsecond'
+        FROM credits_coupon AS coupon WHERE coupon.id = entry.coupon_id AND entry.type = 'EXPIRE'
+        """
+    ),
+    "redemption_is_what_it_took": Breaker("UPDATE credits_redemption SET amount = amount - 0.01"),
+    "redemption_takes_its_customers_credit": Breaker(
+        "UPDATE credits_redemption SET customer_id = (SELECT id FROM accounts_user WHERE account_id = 'bob')"
+    ),
+    "returns_are_booked_in_full": Breaker("UPDATE credits_redemptionreturn SET amount = amount - 0.01"),
+    "coupon_takes_back_what_it_gave": Breaker(
+        "UPDATE credits_couponentry SET amount = amount + 20 WHERE type = 'RETURN'"
+    ),
+    "debt_is_its_entries": Breaker("UPDATE credits_debt SET outstanding = outstanding + 1"),
+    "debt_balances_are_running_sums": Breaker(
+        "UPDATE credits_debtentry SET balance_after = balance_after + 1 WHERE type = 'SETTLE'"
+    ),
+    "debt_begins_with_its_opening": Breaker(
+        "UPDATE credits_debtentry SET occurred_at = occurred_at + interval '1 second' WHERE type = 'OPEN'"
+    ),
+    "customer_has_a_credit_account": Breaker(
+        "DELETE FROM credits_creditaccount USING accounts_user WHERE id = customer_id AND account_id = 'dan'"
+    ),
+    "customer_has_a_trial": Breaker(
+        """
+        UPDATE credits_coupon SET kind = 'goodwill'
+        FROM accounts_user WHERE accounts_user.id = customer_id AND account_id = 'alice' AND kind = 'trial'
+        """
+    ),
+    "friend_has_welcome_credit": Breaker(
+        """
+        UPDATE credits_coupon SET kind = 'goodwill'
+        FROM accounts_user WHERE accounts_user.id = customer_id AND account_id = 'bob' AND kind = 'welcome'
+        """
+    ),
+    "welcome_credit_is_for_friends": Breaker(
+        """
+        UPDATE credits_coupon SET kind = 'welcome'
+        FROM accounts_user WHERE accounts_user.id = customer_id AND account_id = 'alice' AND kind = 'trial'
+        """
+    ),
+    "refused_friend_has_no_welcome_credit": Breaker(
+        """
+        UPDATE credits_coupon SET remaining = amount, revoked = 0
+        FROM accounts_user WHERE accounts_user.id = customer_id AND account_id = 'eve' AND kind = 'welcome'
+        """
+    ),
+    "first_coupons_are_by_the_terms": Breaker(
+        "UPDATE credits_coupon SET expires_at = expires_at + interval '1 second' WHERE source LIKE 'trial:%'"
+    ),
+    "disqualified_account_is_stopped": Breaker("UPDATE credits_creditaccount SET frozen_at = NULL"),
+    "frozen_credit_is_of_a_disqualified_account": Breaker("UPDATE credits_creditaccount SET frozen_at = now()"),
+    "net_is_within_the_payment": Breaker(
+        "UPDATE billing_spendevent SET original_amount = original_amount + 0.01 WHERE event_id = 'cem-30-back'"
+    ),
+    "disputes_won_are_within_the_chargebacks": Breaker(
+        "UPDATE billing_spendevent SET original_amount = original_amount + 0.01 WHERE event_id = 'bob-12-won'"
+    ),
+    "reversal_is_its_payments": Breaker(
+        "UPDATE billing_spendevent SET qualifies = NOT qualifies WHERE event_id = 'bob-12-won'"
+    ),
+    "event_is_worth_its_rate": Breaker("UPDATE billing_spendevent SET amount = amount + 0.01 WHERE event_id = 'cdn'"),
+    "payment_is_not_before_registration": Breaker(
+        "UPDATE billing_spendevent SET occurred_at = '2025-12-31 23:59:59.999999Z' WHERE event_id = 'cdn'"
+    ),
+    "event_does_not_wait_and_count": Breaker(
+        "UPDATE billing_waitingreversal SET event_id = 'bob-12-won' WHERE event_id = 'waits'"
+    ),
+    "waiting_reversal_has_to_wait": Breaker(
+        "UPDATE billing_waitingreversal SET payment_event_id = 'bob-9' WHERE event_id = 'waits'"
+    ),
+    "batch_holds_what_it_accepted": Breaker("UPDATE billing_spendbatch SET accepted = accepted + 1"),
+    "import_counts_what_it_refused": Breaker("UPDATE accounts_importrun SET refused = refused + 1"),
+    "import_counts_what_waits": Breaker("UPDATE accounts_importrun SET waiting = 0, accepted = 1"),
+    "referral_keeps_the_terms_of_its_registration": Breaker(
+        "UPDATE referrals_programmeterms SET starts_at = '2026-01-01 00:00:00.000001Z'"
+    ),
+    "referral_is_of_its_friends_registration": Breaker(
+        "UPDATE referrals_referral SET bonus_due_at = bonus_due_at + interval '1 second'"
+    ),
+    "friend_registers_after_the_referrer": Breaker(
+        "UPDATE accounts_user SET registered_at = registered_at + interval '1 second' WHERE account_id = 'alice'"
+    ),
+    "referral_earns_what_its_spend_says": Breaker(
+        "UPDATE referrals_referral SET window_spend = window_spend - 0.01 WHERE window_spend > 0"
+    ),
+    "granted_is_rewards_less_clawbacks": Breaker(
+        "UPDATE referrals_referral SET bonus_granted = bonus_granted + 0.01 WHERE bonus_granted > 0"
+    ),
+    "granted_is_within_the_cap": Breaker(
+        "UPDATE referrals_programmeterms SET cap_per_friend = 20.09, payout = 20"
+    ),
+    "let_go_is_within_what_expired": Breaker(
+        """
+        UPDATE referrals_referral SET payout_let_go = payout_let_go + 0.01, payout_granted = payout_granted + 1
+        WHERE payout_let_go > 0
+        """
+    ),
+    "rewards_are_numbered_from_one": Breaker("UPDATE referrals_reward SET n = n + 1 WHERE n = 2"),
+    "clawbacks_are_numbered_from_one": Breaker("UPDATE referrals_clawback SET n = 2"),
+    "reward_follows_from_its_spend": Breaker(
+        "UPDATE referrals_reward SET window_spend = window_spend + 0.1 WHERE kind = 'bonus'"
+    ),
+    "clawback_follows_from_its_spend": Breaker("UPDATE referrals_clawback SET earned = earned + 20"),
+    "reward_waits_until_it_can_be_due": Breaker(
+        """
+        UPDATE referrals_reward AS reward SET granted_at = bonus_due_at - interval '1 microsecond'
+        FROM referrals_referral AS referral WHERE referral.id = referral_id AND kind = 'bonus'
+        """
+    ),
+    "reward_coupon_is_the_rewards": Breaker(
+        "UPDATE credits_coupon SET expires_at = expires_at + interval '1 second' WHERE kind = 'bonus'"
+    ),
+    "coupon_of_a_reward_has_its_reward": Breaker(
+        "DELETE FROM referrals_reward WHERE kind = 'bonus' AND n = 2"
+    ),
+    "reward_settles_its_referrers_debts": Breaker(
+        "UPDATE credits_debtentry SET reference = reference || '0' WHERE type = 'SETTLE'"
+    ),
+    "clawback_opens_its_debt": Breaker("UPDATE credits_debt SET kind = 'bonus'"),
+    "clawback_revokes_its_rewards_coupons": Breaker(
+        "UPDATE referrals_clawback SET revoked = revoked + 0.01 WHERE revoked > 0"
+    ),
+    "referral_is_held_while_a_hold_is_open": Breaker("UPDATE referrals_referral SET held = NOT held"),
+    "refusal_was_decided": Breaker("UPDATE referrals_referral SET refused_at = NULL WHERE refused_at IS NOT NULL"),
+    "disqualification_was_decided": Breaker("DELETE FROM referrals_decision WHERE action = 'disqualify'"),
+}  # fmt: skip
+
+
+def test_story_leaves_a_trace_of_every_kind() -> None:
+    """What is not there cannot be broken: the books that the other tests break are not empty."""
+    assert set(CouponEntry.objects.values_list("type", flat=True)) == set(CouponEntry.Type.values)
+    assert set(DebtEntry.objects.values_list("type", flat=True)) == set(DebtEntry.Type.values)
+    assert set(SpendEvent.objects.values_list("type", flat=True)) >= {"payment", "chargeback", "chargeback_reversal"}
+    assert WaitingReversal.objects.count() == 3
+    assert Clawback.objects.filter(let_go__gt=0).exists()
+    assert Clawback.objects.filter(debt__gt=0, revoked__gt=0).exists()
+    assert Reward.objects.filter(n=2, debts_settled__gt=0).exists()
+    assert Reward.objects.filter(kind="bonus", n=2).exists()
+    assert Debt.objects.exists()
+    assert RedemptionReturn.objects.exists()
+    assert Coupon.objects.filter(source__contains="upgrade").count() == 2
+
+
+def test_books_of_the_story_are_clean() -> None:
+    assert_clean_audit()
+
+
+def test_every_invariant_has_a_breaker() -> None:
+    names = [invariant.name for invariant in INVARIANTS]
+    assert sorted(names) == sorted(BREAKERS)
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", BREAKERS)
+def test_broken_invariant_is_found_by_its_name(name: str) -> None:
+    break_books(BREAKERS[name])
+    found = breaches()
+    assert name in found
+    assert len(found[name]) > 1, "a line a row stands under the invariant's sentence"
+
+
+def run_audit() -> tuple[int, list[str]]:
+    printed = StringIO()
+    try:
+        call_command("audit", stdout=printed)
+    except SystemExit as stop:
+        return int(str(stop.code)), printed.getvalue().splitlines()
+    return 0, printed.getvalue().splitlines()
+
+
+def test_command_prints_one_line_of_counts_where_all_holds() -> None:
+    assert run_audit() == (0, [f"checked={len(INVARIANTS)} failed=0"])
+
+
+def test_command_prints_what_fails_row_by_row_and_exits_1() -> None:
+    break_books(Breaker("UPDATE referrals_referral SET held = NOT held WHERE held"))
+    dans = Referral.objects.get(friend__account_id="dan")
+    code, lines = run_audit()
+    assert code == 1
+    assert lines == [
+        "referral_is_held_while_a_hold_is_open: "
+        "A referral is held if, and only if, a flag of severity hold is open on it.",
+        f"  referral={dans.pk} held=False",
+        f"checked={len(INVARIANTS)} failed=1",
+    ]
+
+
+def test_nightly_job_logs_what_fails(caplog: pytest.LogCaptureFixture) -> None:
+    assert tasks.audit() == f"checked={len(INVARIANTS)} failed=0"
+    assert not caplog.records
+    break_books(Breaker("UPDATE referrals_referral SET held = NOT held WHERE held"))
+    assert tasks.audit() == f"checked={len(INVARIANTS)} failed=1"
+    assert "referral_is_held_while_a_hold_is_open" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "is_found"),
+    [("occurred_at = expires_at - interval '1 microsecond'", False), ("occurred_at = issued_at", False),
+     ("occurred_at = issued_at - interval '1 microsecond'", True), ("occurred_at = expires_at", True)],
+)  # fmt: skip
+def test_credit_is_usable_from_its_issue_until_its_expiry(change: str, is_found: bool) -> None:
+    break_books(
+        Breaker(
+            f"""
+            UPDATE credits_couponentry AS entry SET {change}
+            FROM credits_coupon AS coupon WHERE coupon.id = entry.coupon_id AND entry.type = 'REDEEM'
+            """
+        )
+    )
+    assert ("credit_is_redeemed_while_usable" in breaches()) == is_found
+
+
+def test_spend_that_is_not_tracked_yet_breaks_nothing() -> None:
+    bob = User.objects.get(account_id="bob")
+    record(fact(bob, "late", "100", JANUARY + timedelta(days=1)))
+    assert_clean_audit()
