@@ -4,6 +4,7 @@ Payments that nothing else in the batch touches are judged and inserted as one s
 is judged in order by `billing.judgement`, and written as a set again.
 """
 
+import json
 from collections.abc import Sequence
 from csv import writer
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def _judge_tangled(cursor: Any, source: str) -> _Tangled:
     waiting, waited = [], {}
     for pk, run_id, line, fact, *content in cursor.fetchall():
         waiting.append(Fact(*content, waiting_id=pk))
-        waited[pk] = (run_id, line, fact)
+        waited[pk] = (run_id, line, json.loads(fact))
     cursor.execute(sql.KNOWN, parameters)
     known = {fact.event_id: fact.content for fact in (Fact(*row) for row in cursor.fetchall())}
     cursor.execute(sql.PAYMENTS, parameters)

@@ -1,0 +1,372 @@
+"""Settlement on the database: TERMS.md's worked examples, the borders of every date, and sweeps that meet."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from decimal import Decimal as D
+from unittest.mock import patch
+
+import pytest
+from django.db import connection, connections, transaction
+from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from credits.models import Coupon, CouponEntry, CreditAccount, Debt
+from credits.operations import redeem
+from djmoney.money import Money
+from referrals.models import FraudFlag, Referral, Reward
+from referrals.operations import Due, Settled, disqualify, lift_refusal, open_flag, refuse, release_flag, settle, track
+from referrals.operations import settlement as settlement_module
+from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, refund, register
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TICK = timedelta(microseconds=1)
+PAYOUT_DUE = day(2, 19)
+BONUS_DUE = day(5, 1)
+
+
+@pytest.fixture
+def alice() -> User:
+    return register("alice")
+
+
+@pytest.fixture
+def bob(alice: User) -> User:
+    return register("bob", referred_by=alice)
+
+
+@pytest.fixture
+def example_1(bob: User) -> User:
+    record(fact(bob, "ecs", "12", day(1, 5)), fact(bob, "rds", "9", day(1, 20), product="rds"))
+    return bob
+
+
+def settle_at(at: datetime, **options: object) -> Settled:
+    return settle(as_of=at, now=NOW, **options)  # type: ignore[arg-type]
+
+
+def referral(friend: User) -> Referral:
+    return Referral.objects.get(friend=friend)
+
+
+def granted(friend: User) -> tuple[D, D]:
+    found = referral(friend)
+    return found.payout_granted.amount, found.bonus_granted.amount
+
+
+def coupons(of: User, kind: str) -> list[tuple[D, D]]:
+    """Return amount and remaining of the customer's coupons of this kind, in the order issued."""
+    found = Coupon.objects.filter(customer_id=of.pk, kind=kind).order_by("pk")
+    return [(coupon.amount.amount, coupon.remaining.amount) for coupon in found]
+
+
+def spend_credit(of: User, amount: str, at: datetime, redemption_id: str = "order") -> None:
+    redeem(
+        source="test",
+        redemption_id=redemption_id,
+        customer_id=of.pk,
+        amount=Money(amount, "USD"),
+        occurred_at=at,
+        now=NOW,
+    )
+
+
+def debts(of: User) -> list[tuple[D, D]]:
+    return [(debt.amount.amount, debt.outstanding.amount) for debt in Debt.objects.filter(customer=of.pk).order_by("pk")]
+
+
+def test_the_payout_comes_at_its_due_instant_and_not_before(alice: User, example_1: User) -> None:
+    assert settle_at(PAYOUT_DUE - TICK).granted == 0
+    assert settle_at(PAYOUT_DUE).granted == 1
+    (coupon,) = Coupon.objects.filter(customer_id=alice.pk, kind="payout")
+    assert (coupon.amount.amount, coupon.friend, coupon.issued_at) == (20, example_1, PAYOUT_DUE)
+    assert coupon.expires_at == PAYOUT_DUE + timedelta(days=180)
+
+
+def test_the_bonus_comes_at_its_due_instant_and_not_before(alice: User, example_1: User) -> None:
+    settle_at(BONUS_DUE - TICK)
+    assert granted(example_1) == (20, 0)
+    settle_at(BONUS_DUE)
+    assert granted(example_1) == (20, D("0.10"))
+    assert coupons(alice, "bonus") == [(D("0.10"), D("0.10"))]
+
+
+def test_settling_late_moves_the_instant_of_issue_and_loses_nothing(alice: User, example_1: User) -> None:
+    settle_at(day(8, 1))
+    assert set(Coupon.objects.filter(customer_id=alice.pk).exclude(kind="trial").values_list("kind", "issued_at")) == {
+        ("payout", day(8, 1)),
+        ("bonus", day(8, 1)),
+    }
+
+
+def test_settling_again_at_the_same_instant_changes_nothing(alice: User, example_1: User) -> None:
+    settle_at(BONUS_DUE)
+    entries = CouponEntry.objects.count()
+    assert settle_at(BONUS_DUE) == Settled()
+    assert CouponEntry.objects.count() == entries
+
+
+def test_a_late_payment_tops_the_bonus_up(alice: User, example_1: User) -> None:
+    settle_at(BONUS_DUE)
+    record(fact(example_1, "late", "100", day(2, 1)))
+    settle_at(BONUS_DUE)
+    assert coupons(alice, "bonus") == [(D("0.10"), D("0.10")), (D(10), D(10))]
+    assert list(Reward.objects.filter(kind="bonus").order_by("n").values_list("n", "amount")) == [(1, D("0.10")), (2, 10)]
+
+
+def test_example_7_spent_credit_becomes_a_debt_and_the_dispute_won_settles_it(alice: User, example_1: User) -> None:
+    settle_at(BONUS_DUE)
+    spend_credit(alice, "15", day(5, 2))
+    record(chargeback(example_1, "c", "12", "ecs", day(5, 3)))
+    settle_at(day(5, 4))
+    assert debts(alice) == [(15, 15)]
+    assert coupons(alice, "payout") == [(20, 0)]
+    assert coupons(alice, "bonus") == [(D("0.10"), 0)]
+    assert granted(example_1) == (0, 0)
+    record(dispute_won(example_1, "w", "12", "ecs", day(5, 5)))
+    settle_at(day(5, 6))
+    assert debts(alice) == [(15, 0)]
+    assert coupons(alice, "payout") == [(20, 0), (5, 5)]
+    assert coupons(alice, "bonus") == [(D("0.10"), 0), (D("0.10"), D("0.10"))]
+    assert Reward.objects.get(kind="payout", n=2).debts_settled.amount == 15
+
+
+def test_example_8_expired_credit_is_let_go_and_does_not_come_back(alice: User, example_1: User) -> None:
+    settle_at(PAYOUT_DUE)
+    spend_credit(alice, "5", day(3, 1))
+    settle_at(PAYOUT_DUE + timedelta(days=180), due=[Due.EXPIRY])
+    assert granted(example_1)[0] == 20
+    record(chargeback(example_1, "c", "12", "ecs", day(9, 1)))
+    settle_at(day(9, 2))
+    assert debts(alice) == [(5, 5)]
+    assert (granted(example_1)[0], referral(example_1).payout_let_go.amount) == (15, 15)
+    record(dispute_won(example_1, "w", "12", "ecs", day(9, 3)))
+    settle_at(day(9, 4))
+    assert debts(alice) == [(5, 0)]
+    assert len(coupons(alice, "payout")) == 1
+    assert granted(example_1)[0] == 20
+
+
+def test_the_credit_expires_at_its_instant_and_not_before(alice: User, example_1: User) -> None:
+    settle_at(PAYOUT_DUE, due=[Due.PAYOUT])
+    end = PAYOUT_DUE + timedelta(days=180)
+    settle_at(end - TICK)
+    assert coupons(alice, "payout") == [(20, 20)]
+    settle_at(end)
+    assert coupons(alice, "payout") == [(20, 0)]
+    entry = CouponEntry.objects.get(type="EXPIRE", coupon__kind="payout")
+    assert (entry.amount.amount, entry.occurred_at) == (-20, end)
+
+
+def test_a_grant_settles_the_oldest_debt_of_any_friend_first(alice: User, example_1: User) -> None:
+    carol, dave = (register(name, referred_by=alice) for name in ("carol", "dave"))
+    record(fact(carol, "carol-1", "25", day(1, 6)))
+    settle_at(day(3, 1))
+    spend_credit(alice, "40", day(3, 2))
+    record(refund(carol, "r1", "25", "carol-1", day(3, 3)))
+    settle_at(day(3, 3))
+    record(refund(example_1, "r2", "12", "ecs", day(3, 4)))
+    settle_at(day(3, 4))
+    assert debts(alice) == [(20, 20), (20, 20)]
+    record(fact(dave, "dave-1", "300", day(3, 5)))
+    settle_at(day(5, 1))
+    assert debts(alice) == [(20, 0), (20, 0)]
+    assert coupons(alice, "bonus")[-1] == (8, 8)
+    assert list(Reward.objects.filter(referral__friend=dave).order_by("-kind").values_list("amount", "debts_settled")) == [
+        (20, 20),
+        (28, 20),
+    ]
+
+
+def test_newest_coupons_are_revoked_first(alice: User, example_1: User) -> None:
+    settle_at(BONUS_DUE)
+    record(fact(example_1, "late", "100", day(2, 1)))
+    settle_at(BONUS_DUE)
+    record(refund(example_1, "r", "50", "late"))
+    settle_at(day(6, 1))
+    assert coupons(alice, "bonus") == [(D("0.10"), D("0.10")), (10, 5)]
+
+
+def test_a_hold_stops_the_grants_of_that_referral_and_nothing_else(alice: User, example_1: User) -> None:
+    carol = register("carol", referred_by=alice)
+    record(fact(carol, "carol-1", "25", day(1, 6)))
+    track(now=NOW)
+    flag = open_flag(
+        referral_id=referral(example_1).pk,
+        rule="same card",
+        severity=FraudFlag.Severity.HOLD,
+        evidence={},
+        actor=None,
+        reason="one card",
+        now=NOW,
+    )
+    settle_at(BONUS_DUE)
+    assert granted(example_1) == (0, 0)
+    assert granted(carol) == (20, D("0.50"))
+    release_flag(flag_id=flag.pk, actor=None, reason="a family card", now=NOW)
+    settle_at(day(6, 1))
+    assert granted(example_1) == (20, D("0.10"))
+    assert coupons(alice, "payout") == [(20, 20), (20, 20)]
+
+
+def test_a_refused_referral_is_clawed_back_and_restored_when_the_refusal_is_lifted(alice: User, example_1: User) -> None:
+    settle_at(BONUS_DUE)
+    refuse(referral_id=referral(example_1).pk, actor=None, reason="one person", now=day(5, 2))
+    settle_at(day(5, 3))
+    assert granted(example_1) == (0, 0)
+    assert coupons(alice, "payout") == [(20, 0)]
+    assert coupons(example_1, "welcome") == [(5, 0)]
+    lift_refusal(referral_id=referral(example_1).pk, actor=None, reason="twins", now=day(5, 4))
+    settle_at(day(5, 5))
+    assert granted(example_1) == (20, D("0.10"))
+    assert coupons(example_1, "welcome") == [(5, 0)]
+
+
+def test_nothing_more_is_granted_to_a_disqualified_account(alice: User, example_1: User) -> None:
+    disqualify(user_id=alice.pk, actor=None, reason="card theft", refuse_referrals=[], now=NOW)
+    settle_at(BONUS_DUE)
+    assert granted(example_1) == (0, 0)
+
+
+def test_each_friend_keeps_the_terms_of_their_registration(alice: User) -> None:
+    from referrals.models import ProgrammeTerms
+
+    ProgrammeTerms.objects.create(starts_at=day(2, 1), payout=D(50), qualifying_threshold=D(10), payout_delay_days=5)
+    bob = register("bob", referred_by=alice, at=day(2, 1) - TICK)
+    carol = register("carol", referred_by=alice, at=day(2, 1))
+    record(fact(bob, "b", "15", day(2, 2)), fact(carol, "c", "15", day(2, 2)))
+    settle_at(day(2, 7))
+    assert granted(bob) == (0, 0)
+    assert granted(carol) == (50, 0)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 7])
+def test_the_size_of_a_chunk_is_nothing(alice: User, chunk_size: int) -> None:
+    referrers = [register(f"referrer-{place}") for place in range(5)]
+    for place in range(12):
+        friend = register(f"friend-{place}", referred_by=referrers[place % 5])
+        record(fact(friend, f"p{place}", "25", day(1, 5)))
+    assert settle_at(BONUS_DUE, chunk_size=chunk_size).granted == 24
+    assert Coupon.objects.filter(kind="payout").aggregate(total=Sum("amount"))["total"] == 240
+
+
+def test_a_sweep_costs_the_same_statements_however_much_is_due() -> None:
+    def statements(prefix: str, size: int) -> int:
+        for place in range(size):
+            referrer = register(f"{prefix}-r{place}")
+            friend = register(f"{prefix}-f{place}", referred_by=referrer)
+            record(fact(friend, f"{prefix}-p{place}", "25", day(1, 5)))
+        track(now=NOW)
+        with CaptureQueriesContext(connection) as captured:
+            assert settle_at(BONUS_DUE).granted == 2 * size
+        return len(captured)
+
+    assert statements("few", 2) == statements("many", 40)
+
+
+def in_threads(*jobs: object) -> list[object]:
+    """Run the jobs at once, each on a connection of its own; return what they raised."""
+    raised: list[object] = []
+
+    def run(job: object) -> None:
+        try:
+            job()  # type: ignore[operator]
+        except Exception as problem:
+            raised.append(problem)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return raised
+
+
+def test_two_beats_at_once_grant_once(alice: User) -> None:
+    for place in range(30):
+        referrer = register(f"r{place}")
+        friend = register(f"f{place}", referred_by=referrer)
+        record(fact(friend, f"p{place}", "25", day(1, 5)))
+    jobs = [lambda: settle_at(BONUS_DUE, chunk_size=3)] * 4
+    assert in_threads(*jobs) == []
+    assert Coupon.objects.filter(kind__in=["payout", "bonus"]).count() == 60
+    assert Reward.objects.filter(n__gt=1).count() == 0
+
+
+def test_without_the_lock_two_sweeps_collide_and_the_key_decides(alice: User, example_1: User) -> None:
+    """The control: with the CreditAccount and Referral locks off, both sweeps reckon the same grant."""
+    barrier = threading.Barrier(2, timeout=10)
+    reckon = settlement_module.reckon
+
+    def reckon_together(*args: object, **options: object) -> object:
+        outcome = reckon(*args, **options)  # type: ignore[arg-type]
+        barrier.wait()
+        return outcome
+
+    with (
+        patch.object(settlement_module, "lock_accounts", lambda customer_ids, skip_locked: customer_ids),
+        patch.object(settlement_module.sql, "LOCK_DUE_REFERRALS", "SELECT 1"),
+        patch.object(settlement_module, "reckon", reckon_together),
+    ):
+        raised = in_threads(*[lambda: settle_at(PAYOUT_DUE)] * 2)
+    assert [type(problem).__name__ for problem in raised] == ["IntegrityError"]
+    assert granted(example_1) == (20, 0)
+    assert coupons(alice, "payout") == [(20, 20)]
+
+
+def test_a_customer_locked_elsewhere_is_settled_last_and_not_lost(alice: User, example_1: User) -> None:
+    carol = register("carol")
+    dave = register("dave", referred_by=carol)
+    record(fact(dave, "d", "25", day(1, 5)))
+    track(now=NOW)
+    held, release = threading.Event(), threading.Event()
+
+    def hold_the_lock() -> None:
+        with transaction.atomic():
+            list(CreditAccount.objects.select_for_update(no_key=True).filter(pk=alice.pk))
+            held.set()
+            release.wait(20)
+
+    def sweep() -> None:
+        held.wait(20)
+        threading.Timer(0.5, release.set).start()
+        settle_at(PAYOUT_DUE, chunk_size=1)
+
+    assert in_threads(hold_the_lock, sweep) == []
+    assert granted(example_1)[0] == granted(dave)[0] == 20
+
+
+def test_a_batch_that_commits_late_is_tracked_after_younger_ones(alice: User, bob: User) -> None:
+    opened, go_on = threading.Event(), threading.Event()
+
+    def commit_late() -> None:
+        with transaction.atomic():
+            record(fact(bob, "late", "15", day(1, 5)))
+            opened.set()
+            go_on.wait(20)
+
+    def overtake() -> None:
+        opened.wait(20)
+        record(fact(bob, "young", "10", day(1, 6)))
+        track(now=NOW)
+        assert referral(bob).qualifying_spend.amount == 10
+        go_on.set()
+
+    assert in_threads(commit_late, overtake) == []
+    track(now=NOW)
+    assert referral(bob).qualifying_spend.amount == 25
+
+
+def test_the_welcome_credit_and_the_trial_are_as_the_terms_say(alice: User) -> None:
+    friend = register("erin", referred_by=alice, account_type="enterprise")
+    assert coupons(friend, "welcome") == [(10, 10)]
+    assert coupons(friend, "trial") == [(1200, 1200)]
+    assert coupons(alice, "trial") == [(300, 300)]
+    assert coupons(alice, "welcome") == []
+    trial = Coupon.objects.get(customer_id=friend.pk, kind="trial")
+    assert (trial.issued_at, trial.expires_at) == (JANUARY, JANUARY + timedelta(days=365))
