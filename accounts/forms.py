@@ -82,7 +82,7 @@ class SignUpForm(SignupForm):
 
 
 class ConfirmCodeForm(ConfirmEmailVerificationCodeForm):
-    """The code from the mail, and with it the account, if that is still there: a newer sign-up may have taken its place."""
+    """The code from the mail, for an account that is still there: a newer sign-up may have taken its place."""
 
     def clean_code(self) -> str:
         """Take the code only for an account that can be confirmed."""

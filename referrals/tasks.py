@@ -3,7 +3,8 @@
 from celery import shared_task
 
 from accounts import clock
-from referrals.operations import Due, discard_unconfirmed as discard, settle, track
+from referrals.operations import Due, settle, track
+from referrals.operations import discard_unconfirmed as discard
 
 
 @shared_task

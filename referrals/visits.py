@@ -23,7 +23,7 @@ def remember(response: HttpResponseBase, *, code: str, now: datetime, days: int)
 
 
 def remembered(request: HttpRequest, *, now: datetime, days: int) -> str:
-    """Return the code of the link last visited within `days` before `now`; "" if there is none, or it was tampered with.
+    """Return the code of the link last visited within `days` before `now`; "" if there is none or it was changed.
 
     The instant counts, not the browser's word: a link visited at T is forgotten at T + `days` (TERMS: What a new
     customer gets).

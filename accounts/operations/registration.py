@@ -48,7 +48,7 @@ def register(*, user_id: int, now: datetime) -> bool:
     One transaction with everything that registration brings. Members of staff do not register.
     """
     with transaction.atomic():
-        if not User.objects.all().unconfirmed().filter(pk=user_id).update(registered_at=now):
+        if not User.objects.get_queryset().unconfirmed().filter(pk=user_id).update(registered_at=now):
             return False
         accounts_registered.send(sender=User, user_ids=[user_id], now=now)
         return True
@@ -68,7 +68,8 @@ def confirm_address(*, user_id: int, confirm: Callable[[], bool]) -> bool:
 def make_way(*, emails: Collection[str]) -> int:
     """Delete the unconfirmed sign-ups with these addresses; return how many there were. Locks them by pk."""
     addresses = {email.lower() for email in emails}
-    return _discard(User.objects.all().unconfirmed().annotate(address=Lower("email")).filter(address__in=addresses))
+    sign_ups = User.objects.get_queryset().unconfirmed().annotate(address=Lower("email"))
+    return _discard(sign_ups.filter(address__in=addresses))
 
 
 def discard_unconfirmed(*, before: datetime) -> int:
@@ -76,7 +77,7 @@ def discard_unconfirmed(*, before: datetime) -> int:
 
     One transaction for every thousand; a sign-up that is being confirmed this moment is left alone.
     """
-    old = User.objects.all().unconfirmed().filter(created_at__lte=before)
+    old = User.objects.get_queryset().unconfirmed().filter(created_at__lte=before)
     discarded = 0
     while chunk := _discard(old, limit=DISCARDED_AT_ONCE, skip_locked=True):
         discarded += chunk

@@ -50,7 +50,7 @@ def add_payment_method(*, user_id: int, now: datetime) -> None:
     Raises UnableToAddPaymentMethod.
     """
     with transaction.atomic():
-        account = User.objects.all().registered().filter(pk=user_id)
+        account = User.objects.get_queryset().registered().filter(pk=user_id)
         if account.filter(payment_method_added_at=None).update(payment_method_added_at=now):
             payment_method_added.send(sender=User, user_id=user_id, now=now)
         elif not account.exists():
@@ -80,7 +80,10 @@ def pass_verification(*, user_id: int, identity: Identity, account_type: str, no
 
 
 def refuse_verification(*, user_id: int) -> None:
-    """Record that an account has not passed verification. Locks the User. Raises UnableToVerify: unregistered, passed."""
+    """Record that an account has not passed verification.
+
+    Locks the User. Raises UnableToVerify: unregistered, passed.
+    """
     with transaction.atomic():
         _lock_unless_passed(user_id, as_type=None)
         IdentityVerification.objects.update_or_create(
@@ -105,7 +108,9 @@ def _normalised(part: str) -> str:
 
 def _lock_unless_passed(user_id: int, *, as_type: str | None) -> None:
     # Two verifications of one account at once: the second waits, and reads what the first has recorded.
-    account = User.objects.all().registered().filter(pk=user_id).select_for_update(no_key=True, of=("self",)).first()
+    account = (
+        User.objects.get_queryset().registered().filter(pk=user_id).select_for_update(no_key=True, of=("self",)).first()
+    )
     if account is None:
         raise UnableToVerify("unregistered")
     passed = IdentityVerification.objects.filter(customer_id=user_id, state=IdentityVerification.State.PASSED).first()
