@@ -9,6 +9,7 @@ from allauth.account.internal.flows.email_verification import consume_email_veri
 from allauth.account.internal.userkit import filter_users_by_email
 from babel import Locale
 from django import forms
+from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse
 
 from accounts import clock
@@ -17,6 +18,8 @@ from accounts.operations import UnableToSignUp, sign_up
 
 # Two-letter codes that babel knows and that are no country or territory with an address.
 NOT_COUNTRIES = {"AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"}
+
+EMAIL_LENGTH = 254
 
 
 def countries() -> list[tuple[str, str]]:
@@ -34,6 +37,9 @@ class SignUpForm(SignupForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # allauth lets through more than the account's address holds.
+        self.fields["email"].validators.append(MaxLengthValidator(EMAIL_LENGTH))
+        self.fields["email"].widget.attrs["maxlength"] = str(EMAIL_LENGTH)
         self.fields["email"].widget.attrs.pop("placeholder", None)
         self.fields["password1"].widget.attrs.pop("placeholder", None)
         self.fields["password1"].help_text = "At least 8 characters, and nothing that is easily guessed."

@@ -181,6 +181,14 @@ def test_missing_field_keeps_the_form(client: Client, field: str) -> None:
     assert not User.objects.exists()
 
 
+def test_address_as_long_as_an_account_holds_is_taken_and_a_longer_one_is_not(client: Client) -> None:
+    domain = ".".join(["d" * 60, "d" * 60, "d" * 60, "example"])
+    fits = f"{'b' * (254 - len(domain) - 1)}@{domain}"
+    assert "email" in fill_in(client, f"b{fits}").context["form"].errors
+    assert fill_in(client, fits).status_code == 302
+    assert User.objects.get().email == fits
+
+
 def test_landing_tells_the_numbers_in_force(client: Client) -> None:
     page = client.get("/").content.decode()
     for figure in ("$300", "$1,200", "$5", "$10", "$20", "10%", "30 days", "90 days", "180 days"):
