@@ -1,12 +1,19 @@
 """What the programme does when an account registers, is verified or gets a payment method: one call each, in the
 sender's transaction."""
 
+import logging
 from datetime import datetime
 
 from django.dispatch import receiver
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from accounts.signals import accounts_registered, identity_verified, payment_method_added
+from billing.signals import spend_recorded
 from referrals.operations import admit, give_link, welcome_verified
+from referrals.tasks import track_spend
+
+logger = logging.getLogger(__name__)
 
 
 @receiver(accounts_registered)
@@ -25,3 +32,12 @@ def welcome_the_verified(user_id: int, now: datetime, **signal: object) -> None:
 def give_the_link(user_id: int, now: datetime, **signal: object) -> None:
     """A payment method on file brings the link."""
     give_link(user_id=user_id, now=now)
+
+
+@receiver(spend_recorded)
+def hint_at_new_spend(**signal: object) -> None:
+    """New spend is tracked soon. A broker that is down costs a minute, not the spend: the next beat finds the batch."""
+    try:
+        track_spend.apply_async(expires=60)
+    except (OperationalError, RedisError, OSError) as fault:
+        logger.warning("No hint to track new spend: %s", type(fault).__name__)

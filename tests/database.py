@@ -25,3 +25,11 @@ def assert_clean_audit() -> None:
         call_command("audit", stdout=said)
     except (CommandError, SystemExit) as problem:
         raise AssertionError(f"{said.getvalue()}\n{problem}") from None
+
+
+def database_url() -> str:
+    """Return the tests' database as a DATABASE_URL, for a process of its own."""
+    database = connection.settings_dict
+    host, port = database["HOST"] or "localhost", database["PORT"]
+    server = f"/{host}" if host.startswith("/") else f"{host}:{port or 5432}"
+    return f"postgres://{database['USER']}:{database['PASSWORD']}@{server}/{database['NAME']}"
