@@ -184,7 +184,7 @@ class RejectsFile:
         Path(self._draft.name).unlink(missing_ok=True)
 
     def write(self, facts: FactFile, refusals: Iterable[Refusal]) -> None:
-        """Write the refused rows as they stood in `facts`; `refusals` in order of their lines, those without one last."""
+        """Write the refused rows as they stood in `facts`; `refusals` come by line, those without one last."""
         columns = facts.contents.columns
         rows = facts.rows()
         try:
@@ -206,5 +206,5 @@ class RejectsFile:
         os.fsync(self._draft.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(self._draft.name, 0o666 & ~mask)
-        os.replace(self._draft.name, self.path)
+        Path(self._draft.name).chmod(0o666 & ~mask)
+        Path(self._draft.name).replace(self.path)

@@ -36,14 +36,12 @@ class Tally:
         )
 
     def __str__(self) -> str:
-        return (
-            f"accepted={self.accepted} waiting={self.waiting} duplicate={self.duplicate} refused={self.refused}"
-        )
+        return f"accepted={self.accepted} waiting={self.waiting} duplicate={self.duplicate} refused={self.refused}"
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of the facts of one call: how many of each, and which were refused, in the order in which they stood."""
+    """What became of the facts of one call: how many of each, and which were refused, in the order they stood in."""
 
     tally: Tally
     refusals: list[Refusal]

@@ -5,7 +5,7 @@ referrer may stand anywhere and counts only if it is itself accepted (TERMS: Fac
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,32 +35,50 @@ Accepted = Mapping[str, DoubtfulAccount]
 def judge_doubtful(accounts: Sequence[DoubtfulAccount]) -> dict[int, str]:
     """Return the verdict on every line: `accepted`, `duplicate` or the code of its refusal.
 
-    The tied rows are read again and again, at first believing in every referrer, then in those whom the last reading
-    accepted, until a reading changes nothing. Where it never comes to rest (a row takes the address of its own
-    referrer), what was refused as `referrer` stays refused.
+    Rows that never come to rest (one takes the address of its own referrer) are given up one by one, the first first,
+    as `referrer`; and taken back where the rest comes to rest with them too.
+    """
+    given_up: set[int] = set()
+    verdicts, at_rest = _read_until_rest(accounts, given_up)
+    while not at_rest:
+        given_up.add(min(line for line in verdicts if verdicts[line] == "referrer" and line not in given_up))
+        verdicts, at_rest = _read_until_rest(accounts, given_up)
+    for line in sorted(given_up):
+        with_it, at_rest = _read_until_rest(accounts, given_up - {line})
+        if at_rest:
+            given_up.remove(line)
+            verdicts = with_it
+    return verdicts
+
+
+def _read_until_rest(accounts: Sequence[DoubtfulAccount], given_up: Set[int]) -> tuple[dict[int, str], bool]:
+    """Read the tied rows again and again, at first believing in every referrer, then in those accepted the last time.
+
+    Return the verdicts, and true, once a reading changes nothing. Where readings repeat instead, return false and all
+    verdicts with `referrer` on every tied row that was refused so in one of them.
     """
     tied = [account for account in accounts if account.is_tied]
     alone = {account.account_id: account for account in accounts if not account.is_tied}
     believed: Accepted | None = None
-    doomed: set[int] = set()
+    refused: dict[int, str] = {}
     seen: set[frozenset[int]] = set()
     while True:
-        verdicts, accepted = _read(tied, believed, doomed)
+        verdicts, accepted = _read(tied, believed, given_up)
         baseless = set(_baseless(alone, accepted))
         standing = {**accepted, **{name: account for name, account in alone.items() if name not in baseless}}
         if standing == believed:
-            return verdicts | {
-                account.line: "referrer" if name in baseless else "accepted" for name, account in alone.items()
-            }
+            of_alone = {one.line: "referrer" if name in baseless else "accepted" for name, one in alone.items()}
+            return verdicts | of_alone, True
+        refused |= {line: verdict for line, verdict in verdicts.items() if verdict == "referrer"}
         state = frozenset(account.line for account in standing.values())
         if state in seen:
-            doomed |= {line for line, verdict in verdicts.items() if verdict == "referrer"}
+            return verdicts | refused, False
         seen.add(state)
         believed = standing
 
 
 def _read(
-    tied: Sequence[DoubtfulAccount], believed: Accepted | None, doomed: set[int]
+    tied: Sequence[DoubtfulAccount], believed: Accepted | None, given_up: Set[int]
 ) -> tuple[dict[int, str], dict[str, DoubtfulAccount]]:
     """Judge the tied rows once, in their order; `believed` None takes every referrer for good."""
     verdicts: dict[int, str] = {}
@@ -74,7 +92,7 @@ def _read(
             verdicts[account.line] = account.own_fault
         elif account.address in addresses:
             verdicts[account.line] = "email"
-        elif account.line in doomed or not _referrer_counts(account, believed):
+        elif account.line in given_up or not _referrer_counts(account, believed):
             verdicts[account.line] = "referrer"
         else:
             verdicts[account.line] = "accepted"

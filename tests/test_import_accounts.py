@@ -6,16 +6,23 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 
+import psycopg2
 import pytest
+from allauth.account.models import EmailAddress
 from django.core.management import CommandError, call_command
-from hypothesis import HealthCheck, given, settings
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import ImportRun, RefusedFact, User
 from accounts.operations import AccountFact, import_accounts
 from accounts.signals import accounts_registered
+from tests.interruption import interrupt
 from tests.plain_reading import Programme, Terms
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +72,9 @@ def run(path: Path, *options: Any) -> str:
 
 
 def test_an_account_is_registered_as_the_file_says() -> None:
-    alice = row("alice", email="Alice@Example.com", account_type="enterprise", registered_at="2026-01-01T01:00:00+01:00")
+    alice = row(
+        "alice", email="Alice@Example.com", account_type="enterprise", registered_at="2026-01-01T01:00:00+01:00"
+    )
     assert take(alice, row("bob", referred_by="alice")) == []
     user = User.objects.get(account_id="alice")
     assert (user.email, user.account_type, user.country) == ("alice@example.com", "enterprise", "DE")
@@ -74,7 +83,9 @@ def test_an_account_is_registered_as_the_file_says() -> None:
     assert user.signup_attribution == {}
     assert not user.has_usable_password()
     assert User.objects.get(account_id="bob").signup_attribution == {"referred_by": "alice"}
-    assert list(user.emailaddress_set.values_list("email", "verified", "primary")) == [("alice@example.com", True, True)]
+    assert list(EmailAddress.objects.filter(user=user).values_list("email", "verified", "primary")) == [
+        ("alice@example.com", True, True)
+    ]
 
 
 def test_all_accounts_are_announced_once_in_the_order_of_the_file() -> None:
@@ -217,6 +228,13 @@ def test_a_tied_referrer_counts_once_it_is_accepted() -> None:
     assert take(*rows) == ["alice: referrer", "bob: email", "erin: referrer"]
 
 
+def test_who_takes_the_address_of_the_own_referrer_goes_and_nobody_else() -> None:
+    carol = row("carol", referred_by="alice")
+    bob = row("bob", email="alice@example.com", referred_by="alice")
+    assert take(carol, bob, row("alice"), row("carol")) == ["bob: referrer", "carol: conflict"]
+    assert known() == {"alice", "carol"}
+
+
 def test_an_unconfirmed_sign_up_gives_way_and_refers_nobody() -> None:
     User.objects.create_user("alice@example.com", account_id="sign-up", created_at=NOW)
     assert take(row("bob", referred_by="sign-up")) == ["bob: referrer"]
@@ -237,6 +255,23 @@ def test_staff_keep_their_address() -> None:
     assert take(row("alice", email="Staff@example.com")) == ["alice: email"]
 
 
+COLUMNS_OF_ANOTHER_ORDER = ("note", "referred_by", "registered_at", "country", "account_type", "email", "account_id")
+
+
+def statements_of(size: int) -> int:
+    """How many statements a file of so many rows takes, in which some are refused and some tied together."""
+    names = [f"{size}-{number}" for number in range(size)]
+    rows = [row(name, referred_by=names[number // 2]) for number, name in enumerate(names)]
+    rows += [row(names[0], referred_by="nobody"), row(names[0]), row("x", email=f"{names[1]}@example.com")]
+    with CaptureQueriesContext(connection) as statements:
+        take(*rows)
+    return len(statements)
+
+
+def test_a_file_takes_the_same_statements_whatever_its_size() -> None:
+    assert statements_of(10) == statements_of(1000)
+
+
 INSTANTS = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", "2031-01-01T00:00:00Z")
 
 
@@ -255,15 +290,27 @@ def small_files(draw: st.DrawFn) -> list[dict[str, str]]:
     ]
 
 
+class Resting(Programme):
+    """The plain reading, which says whether it came to rest without giving rows up.
+
+    Where a row takes the address of its own referrer, the terms leave open who goes; the plain reading lets more go.
+    """
+
+    gave_up = False
+
+    def _read_accounts(self, rows: Any, now: Any, believed: Any, doomed: set[int | None]) -> Any:
+        self.gave_up = self.gave_up or bool(doomed)
+        return super()._read_accounts(rows, now, believed, doomed)
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files=st.lists(small_files(), min_size=1, max_size=2))
 def test_files_are_judged_as_the_terms_read(files: list[list[dict[str, str]]]) -> None:
-    from django.db import transaction
-
-    plain = Programme((Terms(),), {})
+    plain = Resting((Terms(),), {})
     with transaction.atomic():
         for rows in files:
             outcome = plain.import_accounts(rows, NOW)
+            assume(not plain.gave_up)
             assert take(*rows) == [f"{refusal.event_id}: {refusal.code}" for refusal in outcome.refusals]
         transaction.set_rollback(True)
 
@@ -297,7 +344,7 @@ def test_rejects_hold_the_rows_as_they_stood(tmp_path: Path) -> None:
     )
     assert run(path, "--rejects", rejects) == "accepted=1 waiting=0 duplicate=0 refused=1"
     header, refused = csv.reader(StringIO(rejects.read_text()))
-    assert header == ["line", "code", "message", *"note,referred_by,registered_at,country,account_type,email,account_id".split(",")]
+    assert header == ["line", "code", "message", *COLUMNS_OF_ANOTHER_ORDER]
     assert refused[:2] == ["5", "type"]
     assert refused[2]
     assert refused[3:] == ['a "quote"', "", "2026-01-01T00:00:00Z", "DE", "robot", "bob@example.com", "bob"]
@@ -385,3 +432,58 @@ def test_rejects_get_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "rejects.csv").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_that_was_killed_leaves_nothing_and_ends_as_if_run_once(tmp_path: Path) -> None:
+    path = as_file(tmp_path / "accounts.csv", [row("bob", referred_by="alice"), row("alice"), row("carol", email="")])
+    interrupt("import_accounts", path, before_line=1)
+    assert known() == set()
+    assert run(path) == "accepted=2 waiting=0 duplicate=0 refused=1"
+    assert run(path) == "accepted=0 waiting=0 duplicate=2 refused=1"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_address_that_signs_up_meanwhile_is_judged_again(tmp_path: Path) -> None:
+    """Somebody's sign-up with one of the addresses commits after the rows were judged, and gives way all the same."""
+    connection.ensure_connection()
+    late = psycopg2.connect(dsn())
+    with late, late.cursor() as cursor:
+        cursor.execute(SIGN_UP)
+        importing = Thread(target=import_alice)
+        importing.start()
+        wait_until_waiting()
+    importing.join(timeout=20)
+    late.close()
+    assert known() == {"alice"}
+    assert User.objects.count() == 1
+
+
+SIGN_UP = """
+INSERT INTO accounts_user (password, is_superuser, account_id, email, account_type, country, time_zone, created_at,
+                           signup_attribution, is_staff, is_active)
+VALUES ('!', false, 'sign-up', 'Alice@example.com', 'individual', '', 'UTC', now(), '{}', false, true)
+"""
+
+
+def dsn() -> str:
+    return str(connection.connection.dsn)
+
+
+def import_alice() -> None:
+    try:
+        assert take(row("alice")) == []
+    finally:
+        connection.close()
+
+
+def wait_until_waiting() -> None:
+    """Wait until a connection waits for a lock."""
+    deadline = monotonic() + 20
+    with connection.cursor() as cursor:
+        while monotonic() < deadline:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+            sleep(0.02)
+    raise AssertionError("Nobody waits.")

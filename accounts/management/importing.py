@@ -42,7 +42,7 @@ class ImportCommand(BaseCommand):
         try:
             with ExitStack() as files:
                 facts = files.enter_context(FactFile(options["file"], self.columns))
-                rejects = options["rejects"] and files.enter_context(RejectsFile(options["rejects"]))
+                rejects = options["rejects"] and files.enter_context(RejectsFile(Path(options["rejects"])))
                 now = clock.now()
                 run = start_run(kind=self.kind, file_digest=facts.contents.digest, now=now)
                 self.record(facts, run=run, now=now)

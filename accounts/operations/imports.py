@@ -154,8 +154,5 @@ def _receipt(cursor: Any) -> Receipt:
         Refusal(line, code, REFUSALS[code], dict(zip(columns, cells, strict=True)))
         for line, code, *cells in cursor.fetchall()
     ]
-    tally = Tally(
-        accepted=verdicts.get("accepted", 0), duplicate=verdicts.get("duplicate", 0), refused=len(refusals)
-    )
+    tally = Tally(accepted=verdicts.get("accepted", 0), duplicate=verdicts.get("duplicate", 0), refused=len(refusals))
     return Receipt(tally, refusals)
-

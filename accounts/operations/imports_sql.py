@@ -22,7 +22,7 @@ JUDGE = """
 CREATE TEMPORARY TABLE judged_account ON COMMIT DROP AS
 WITH formed AS MATERIALIZED (
     SELECT line, account_id, lower(email) AS address, account_type, country, referred_by, instant, CASE
-        WHEN NOT is_id(account_id) OR char_length(country) > 100 OR country ~ '[\\u0001-\\u001f\\u007f-\\u009f]' THEN 'id'
+        WHEN NOT is_id(account_id) OR (country <> '' AND NOT is_id(country)) THEN 'id'
         WHEN account_type NOT IN ('individual', 'enterprise') THEN 'type'
         WHEN instant IS NULL THEN 'time'
         WHEN NOT is_address THEN 'email' END AS form_fault
@@ -40,7 +40,8 @@ WITH formed AS MATERIALIZED (
             WHEN referred_by = '' THEN true
             WHEN referred_by = formed.account_id THEN false
             WHEN referrer.id IS NOT NULL THEN referrer.registered_at <= instant END AS referrer_counts,
-        jsonb_build_array(address, formed.account_type, formed.country, instant, referred_by)::text COLLATE "C" AS content
+        jsonb_build_array(address, formed.account_type, formed.country, instant, referred_by)::text COLLATE "C"
+            AS content
     FROM formed
     LEFT JOIN accounts_user AS known ON known.account_id = formed.account_id
     LEFT JOIN accounts_user AS holder

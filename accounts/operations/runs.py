@@ -1,4 +1,4 @@
-"""How far the reading of a file has come (DESIGN: Doors). The counts move in the transaction of the facts themselves."""
+"""How far the reading of a file has come (DESIGN: Doors). The counts move in the transaction of the facts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -45,9 +45,7 @@ def advance_run(*, run: ImportRun, lines_done: int, tally: Tally, refusals: Sequ
             raise UnableToAdvanceRun
         RefusedFact.objects.bulk_create(
             [
-                RefusedFact(
-                    run=run, line=refusal.line, code=refusal.code, message=refusal.message, fact=refusal.fact
-                )
+                RefusedFact(run=run, line=refusal.line, code=refusal.code, message=refusal.message, fact=refusal.fact)
                 for refusal in refusals
             ]
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from djmoney.money import Money
@@ -53,7 +53,7 @@ class RedemptionFact(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A CouponEntry to write; amounts in US dollars, `redemption` the id of the redemption that it belongs to, if any."""
+    """A CouponEntry to write; amounts in US dollars, `redemption` the id of the redemption, if it belongs to one."""
 
     coupon_id: int
     type: str
@@ -213,9 +213,7 @@ def _purses(customers: Sequence[int]) -> dict[int, list[_Purse]]:
     return purses
 
 
-def _judge(
-    one: _Wanted, known: dict[str, tuple[object, ...]], purses: dict[int, list[_Purse]], now: datetime
-) -> str:
+def _judge(one: _Wanted, known: dict[str, tuple[object, ...]], purses: dict[int, list[_Purse]], now: datetime) -> str:
     if one.fault:
         return one.fault
     if one.redemption_id in known:
@@ -243,7 +241,7 @@ def _spend(one: _Wanted, purses: Sequence[_Purse]) -> list[Entry]:
 
 def _insert(source: str, accepted: Sequence[_Wanted], now: datetime) -> dict[str, int]:
     """Insert the redemptions; return their pks by id. Another source of the same id was faster: judge again."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "source": source,
         "ids": [one.redemption_id for one in accepted],
         "customers": [one.customer_id for one in accepted],

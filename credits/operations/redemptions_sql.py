@@ -41,8 +41,8 @@ RETURNING redemption_id, id
 """
 
 INSERT_ENTRIES = """
-INSERT INTO credits_couponentry (coupon_id, type, amount, balance_after, currency, redemption_id, reference, occurred_at,
-                                 recorded_at)
+INSERT INTO credits_couponentry (coupon_id, type, amount, balance_after, currency, redemption_id, reference,
+                                 occurred_at, recorded_at)
 SELECT coupon_id, type, amount, balance_after, 'USD', redemption_id, reference, occurred_at, %(now)s
 FROM unnest(%(coupons)s::bigint[], %(types)s::text[], %(amounts)s::numeric[], %(balances)s::numeric[],
             %(redemptions)s::bigint[], %(references)s::text[], %(times)s::timestamptz[])

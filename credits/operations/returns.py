@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from djmoney.money import Money
@@ -71,9 +71,9 @@ def give_back(
         given, is_new = RedemptionReturn.objects.get_or_create(
             redemption=redemption,
             return_id=return_id,
-            defaults={"amount": amount, "occurred_at": occurred_at, "recorded_at": now},
+            defaults={"amount": dollars, "occurred_at": occurred_at, "recorded_at": now},
         )
-        if not is_new and (given.amount, given.occurred_at) != (amount, occurred_at):
+        if not is_new and (given.amount.amount, given.occurred_at) != (dollars, occurred_at):
             raise UnableToGiveBack("conflict")
         if is_new:
             _give_back(redemption, return_id, dollars, occurred_at, now)
@@ -154,7 +154,7 @@ def _return_to(
 
 
 def _write_made_good(made_good: Sequence[_MadeGood], return_id: str, at: datetime, now: datetime) -> None:
-    parameters = {
+    parameters: dict[str, Any] = {
         "debts": [made.debt_id for made in made_good],
         "amounts": [made.amount for made in made_good],
         "balances": [made.balance_after for made in made_good],
