@@ -71,8 +71,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def assert_exactly_the_free_purchases_are_refused(rejects: list[dict[str, str]]) -> None:
     free = {row["event_id"] for row in rows_of(CDNOW / "spend.csv") if row["amount"] == "0.00"}
     assert len(free) == 8
-    assert {(row["event_id"], row["code"], row["amount"]) for row in rejects} == {(id, "amount", "0.00") for id in free}
     assert len(rejects) == 8
+    assert {row["event_id"] for row in rejects if row["code"] == "amount"} == free
 
 
 # The engine's books, as exported
@@ -129,7 +129,7 @@ class SettledProgramme(Programme):
 
 
 def plainly_settled() -> tuple[list[Row], list[Row]]:
-    """Referrals and coupons after every week. Families that no referral joins cannot touch each other: one at a time."""
+    """Referrals and coupons after every week. Families that no referral joins do not meet: one at a time."""
     spend = grouped(rows_of(CDNOW / "spend.csv"), "account_id")
     referrals: list[Row] = []
     coupons: list[Row] = []

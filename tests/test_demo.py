@@ -9,7 +9,7 @@ import pytest
 from django.core.mail import send_mail
 from django.core.management import CommandError, call_command
 from django.db.models import Sum
-from django.http import HttpResponse
+from django.http import HttpResponseBase
 from django.test import Client
 from pytest_django import Settings
 
@@ -25,11 +25,12 @@ from accounts.operations.demo_clock import (
 from billing.models import SpendEvent
 from credits.models import Coupon, CouponEntry, Debt
 from referral_site.celery import app
+from referral_site.demo.jobs import send_jobs
 from referral_site.demo.story import FRIEND, LOGINS, REFERRER, STAFF, load_demo
 from referrals.models import Referral, Reward
 from referrals.queries.stages import Stage, stage
 
-PASSWORD = "refer-a-friend"  # noqa: S105 - printed by `make run`
+PASSWORD = "refer-a-friend"
 
 
 @pytest.fixture
@@ -55,13 +56,18 @@ def worker() -> Iterator[None]:
 
 @pytest.fixture
 def no_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(app.conf, "broker_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setattr("referral_site.demo.jobs.LONGEST_WAIT", timedelta())
-    app.amqp.__dict__.pop("producer_pool", None)
-    app._pool = None
+    forget_connections()
+    assert not send_jobs()
     yield
-    app.amqp.__dict__.pop("producer_pool", None)
-    app._pool = None
+    forget_connections()
+
+
+def forget_connections() -> None:
+    """Let Celery connect anew."""
+    vars(app)["_pool"] = None
+    vars(app.amqp)["_producer_pool"] = None
 
 
 def referral(name: str) -> Referral:
@@ -73,7 +79,7 @@ def signed_in(client: Client, who: str = "referrer") -> Client:
     return client
 
 
-def press(client: Client, button: str, name: str, **fields: str) -> HttpResponse:
+def press(client: Client, button: str, name: str, **fields: str) -> HttpResponseBase:
     url = f"/dev/friends/{referral(name).pk}/{button}/"
     return client.post(url, fields)
 
@@ -96,6 +102,13 @@ def test_friends_stand_at_every_stage(story: datetime) -> None:
     }
 
 
+@pytest.mark.parametrize("today", [datetime(2026, 3, 1, tzinfo=UTC), datetime(2027, 1, 31, 23, 59, tzinfo=UTC)])
+def test_no_two_friends_joined_in_one_month(demo: None, transactional_db: None, today: datetime) -> None:
+    load_demo(now=today)
+    joined = [(row.registered_at.year, row.registered_at.month) for row in Referral.objects.all()]
+    assert len(set(joined)) == len(joined) == 9
+
+
 def test_twenty_dollars_arrive_in_three_days(story: datetime) -> None:
     elena = referral("elena")
     assert elena.payout_due_at == story + timedelta(days=3)
@@ -110,7 +123,7 @@ def test_one_friend_is_part_way_and_one_has_spent_nothing(story: datetime) -> No
 def test_one_bonus_is_on_its_way_and_one_is_paid(story: datetime) -> None:
     coming, paid = referral("dmitri"), referral("beatriz")
     assert (coming.payout_granted.amount, coming.bonus_granted.amount) == (Decimal(20), 0)
-    assert (coming.bonus_earned.amount, coming.bonus_due_at) == (Decimal(6), story + timedelta(days=50))
+    assert (coming.bonus_earned.amount, coming.bonus_due_at) == (Decimal(6), story + timedelta(days=21))
     assert (paid.payout_granted.amount, paid.bonus_granted.amount) == (Decimal(20), Decimal(30))
 
 
@@ -140,7 +153,7 @@ def test_books_of_the_demo_are_sound(story: datetime) -> None:
 def test_loading_twice_changes_nothing(story: datetime) -> None:
     def everything() -> list[object]:
         tables = [User, Referral, Reward, Coupon, CouponEntry, Debt, SpendEvent]
-        return [list(table.objects.order_by("pk").values()) for table in tables]
+        return [list(table._default_manager.order_by("pk").values()) for table in tables]
 
     before = everything()
     assert load_demo(now=story + timedelta(days=1)) is False
@@ -173,7 +186,14 @@ def test_logins_have_the_password(story: datetime, client: Client, email: str) -
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "door",
-    ["/dev/clock/", "/dev/mail/", "/dev/sign-in/referrer/", "/dev/sign-in/staff/", "/dev/friends/1/spend/", "/dev/friends/1/refund/"],
+    [
+        "/dev/clock/",
+        "/dev/mail/",
+        "/dev/sign-in/referrer/",
+        "/dev/sign-in/staff/",
+        "/dev/friends/1/spend/",
+        "/dev/friends/1/refund/",
+    ],
 )
 def test_no_door_opens_outside_the_demo(client: Client, door: str) -> None:
     assert client.get(door).status_code == 404
@@ -181,7 +201,9 @@ def test_no_door_opens_outside_the_demo(client: Client, door: str) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("door", ["/dev/clock/", "/dev/sign-in/staff/", "/dev/friends/1/spend/", "/dev/friends/1/refund/"])
+@pytest.mark.parametrize(
+    "door", ["/dev/clock/", "/dev/sign-in/staff/", "/dev/friends/1/spend/", "/dev/friends/1/refund/"]
+)
 def test_no_door_moves_anything_without_a_csrf_token(demo: None, door: str) -> None:
     assert Client(enforce_csrf_checks=True).post(door, {"days": "30"}).status_code == 403
 
@@ -205,9 +227,7 @@ def test_nobody_else_signs_in_by_a_click(demo: None, client: Client) -> None:
 
 
 @pytest.mark.parametrize(("days", "granted"), [(1, 0), (30, 20)])
-def test_moved_clock_brings_what_is_due(
-    story: datetime, worker: None, client: Client, days: int, granted: int
-) -> None:
+def test_moved_clock_brings_what_is_due(story: datetime, worker: None, client: Client, days: int, granted: int) -> None:
     client.post("/dev/clock/", {"days": str(days)})
     assert ClockOffset.objects.get().ahead == timedelta(days=days)
     assert referral("elena").payout_granted.amount == granted
@@ -279,9 +299,7 @@ def test_doors_answer_without_a_broker(story: datetime, no_broker: None, client:
     assert clock.offset() == timedelta(days=30)
 
 
-def test_mail_is_listed_newest_first(
-    demo: None, db: None, client: Client, settings: Settings, tmp_path: Path
-) -> None:
+def test_mail_is_listed_newest_first(demo: None, db: None, client: Client, settings: Settings, tmp_path: Path) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     settings.EMAIL_FILE_PATH = str(tmp_path)
     for code in ("FIRST1", "SECOND"):

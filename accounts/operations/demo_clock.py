@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
@@ -44,8 +45,9 @@ def move_clock(*, by: timedelta) -> timedelta:
         raise UnableToMoveClock("demo")
     if by <= timedelta():
         raise UnableToMoveClock("backwards")
+    intervals: dict[str, Any] = {"by": by, "furthest": FURTHEST}
     with connection.cursor() as cursor:
-        cursor.execute(MOVE, {"by": by, "furthest": FURTHEST})
+        cursor.execute(MOVE, intervals)
         row = cursor.fetchone()
     if row is None:
         raise UnableToMoveClock("far")

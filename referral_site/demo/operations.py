@@ -36,7 +36,7 @@ def buy(*, friend: User, now: datetime) -> Receipt:
 
 
 def refund_last_purchase(*, friend: User, now: datetime) -> Decimal:
-    """Refund what is left of the friend's latest qualifying purchase; return it in US dollars. Raises UnableToRefund."""
+    """Refund what is left of the friend's latest qualifying purchase; return it in dollars. Raises UnableToRefund."""
     purchase = last_purchase(customer_id=friend.pk)
     if purchase is None:
         raise UnableToRefund("nothing")

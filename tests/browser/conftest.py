@@ -19,7 +19,15 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SERVERS_OF_ITS_OWN = ("DATABASE_URL", "REDIS_URL", "EMAIL_URL", "SITE_URL", "ALLOWED_HOSTS", "SECRET_KEY", "REFERRAL_RUN")
+SERVERS_OF_ITS_OWN = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "EMAIL_URL",
+    "SITE_URL",
+    "ALLOWED_HOSTS",
+    "SECRET_KEY",
+    "REFERRAL_RUN",
+)
 SWITCHES = [
     "--no-sandbox",
     "--disable-quic",
@@ -35,7 +43,7 @@ LONGEST_STOP = 30
 @pytest.fixture(scope="package")
 def site() -> Iterator[str]:
     """The address of the running demo. In the end Ctrl-C stops it, and leaves no process."""
-    folder = Path(tempfile.mkdtemp(prefix="demo-", dir="/tmp"))  # noqa: S108 - a socket's path must be short
+    folder = Path(tempfile.mkdtemp(prefix="demo-", dir="/tmp"))  # short: it holds sockets
     port = free_port()
     with (folder / "run.log").open("w") as log:
         run = subprocess.Popen(
@@ -71,11 +79,11 @@ def page(site: str) -> Iterator[Page]:
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
-        page = browser.new_page(base_url=site)
-        page.set_default_timeout(10_000)
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        yield page
+        context = browser.new_context(base_url=site)
+        context.set_default_timeout(10_000)
+        context.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        context.on("weberror", lambda fault: complaints.append(str(fault.error)))
+        yield context.new_page()
         browser.close()
     assert complaints == []
 
