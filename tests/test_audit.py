@@ -5,28 +5,19 @@ from datetime import timedelta
 from io import StringIO
 from typing import Any, NamedTuple
 
-import pgtrigger
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from djmoney.money import Money
 
-from accounts.facts import Refusal, Tally
 from accounts.models import User
-from accounts.operations import advance_run, finish_run, start_run
 from billing.models import SpendEvent, WaitingReversal
-from billing.operations import record_spend
 from credits.models import Coupon, CouponEntry, Debt, DebtEntry, RedemptionReturn
-from credits.operations.redemptions import redeem
-from credits.operations.returns import give_back
 from referral_site import tasks
 from referral_site.audit import INVARIANTS
-from referrals.models import Clawback, Referral, ReferralLink, Reward
-from referrals.operations import disqualify, open_flag, refuse, release_flag, settle
-from referrals.operations.enterprise import grant_enterprise_difference
-from tests import pristine
+from referrals.models import Clawback, Referral, Reward
 from tests.books import assert_clean_audit, breaches
-from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, refund, register
+from tests.facts import JANUARY, fact, record
+from tests.story import told_story
 
 pytestmark = pytest.mark.django_db
 
@@ -38,91 +29,11 @@ class Breaker(NamedTuple):
     drop: dict[str, str] = {}
 
 
-def cause_everything() -> None:
-    """Let happen whatever leaves a trace in the books, by the operations that do it."""
-    staff = User.objects.create_user("staff@example.com", is_staff=True, created_at=JANUARY)
-    alice = register("alice")
-    ReferralLink.objects.create(owner=alice, code="alices-link", created_at=JANUARY)
-    friends = {name: register(name, referred_by=alice) for name in ("bob", "cem", "dan", "eve", "fay")}
-    grow_into_an_enterprise(friends["fay"])
-    doubt(Referral.objects.get(friend=friends["dan"]), Referral.objects.get(friend=friends["eve"]), staff)
-    take_back_a_spent_payout(alice, friends["bob"])
-    let_an_expired_payout_go(alice, friends["cem"])
-    read_a_file(friends["bob"])
-    record(refund("bob", "waits", "1", "unknown"), dispute_won("bob", "waits-too", "5", "bob-9"))
-    gus = register("gus")
-    ReferralLink.objects.create(owner=gus, code="gus-link", created_at=JANUARY)
-    disqualify(user_id=gus.pk, actor=staff, reason="Card theft.", now=NOW)
-    settle(as_of=NOW, now=NOW)
-
-
-def grow_into_an_enterprise(customer: User) -> None:
-    User.objects.filter(pk=customer.pk).update(account_type="enterprise")
-    assert grant_enterprise_difference(user_id=customer.pk, now=day(1, 10)) == 2
-
-
-def take_back_a_spent_payout(alice: User, bob: User) -> None:
-    """TERMS, example 7, with a part of what was spent given back while the debt is open."""
-    record(
-        fact(bob, "bob-12", "12", day(1, 5)), fact(bob, "bob-9", "9", day(1, 20)), fact(bob, "cdn", "9", product="cdn")
-    )
-    settle(as_of=day(5, 1), now=NOW)
-    redeem(
-        source="console",
-        redemption_id="order",
-        customer_id=alice.pk,
-        amount=Money("15", "USD"),
-        occurred_at=day(5, 2),
-        now=NOW,
-    )
-    record(chargeback(bob, "bob-12-back", "12", "bob-12"))
-    settle(as_of=day(5, 3), now=NOW)
-    give_back(
-        source="console",
-        redemption_id="order",
-        return_id="order-back",
-        amount=Money("4", "USD"),
-        occurred_at=day(5, 4),
-        now=NOW,
-    )
-    record(dispute_won(bob, "bob-12-won", "12", "bob-12"))
-    settle(as_of=day(5, 5), now=NOW)
-
-
-def let_an_expired_payout_go(alice: User, cem: User) -> None:
-    record(fact(cem, "cem-30", "30", day(1, 6)))
-    settle(as_of=day(2, 10), now=NOW)
-    settle(as_of=day(9, 1), now=NOW)
-    record(chargeback(cem, "cem-30-back", "30", "cem-30"))
-    settle(as_of=day(9, 2), now=NOW)
-
-
-def read_a_file(bob: User) -> None:
-    run = start_run(kind="spend", file_digest="digest", now=NOW)
-    waiting = [refund(bob, "file-waits", "1", "not-there")._replace(line=2)]
-    record_spend(source="billing", facts=waiting, now=NOW, run=run, lines_done=2)
-    refusal = Refusal(3, "amount", "the amount is zero", {"event_id": "e"})
-    advance_run(run=run, lines_done=3, tally=Tally(refused=1), refusals=[refusal])
-    finish_run(run=run, now=NOW)
-
-
-def doubt(dans: Referral, eves: Referral, staff: User) -> None:
-    by: dict[str, Any] = {"actor": staff, "reason": "A doubt.", "now": NOW}
-    flag = open_flag(referral_id=dans.pk, rule="same card", severity="hold", evidence={}, **by)
-    release_flag(flag_id=flag.pk, **by)
-    open_flag(referral_id=dans.pk, rule="same device", severity="hold", evidence={}, **by)
-    refuse(referral_id=eves.pk, actor=staff, reason="Fraud.", now=day(2, 1))
-
-
 @pytest.fixture(scope="module", autouse=True)
-def story(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def _story(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """One story for all tests of this module; what each test breaks is rolled back, the story itself at the end."""
-    with django_db_blocker.unblock():
-        cause_everything()
-    yield
-    with django_db_blocker.unblock(), pgtrigger.ignore():
-        pristine.restore(connection)
-        connection.close()
+    with django_db_blocker.unblock(), told_story():
+        yield
 
 
 def break_books(breaker: Breaker) -> None:

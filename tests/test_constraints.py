@@ -1,0 +1,316 @@
+"""What Postgres holds by itself: a direct attempt to break each constraint and each trigger fails, by its name."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pgtrigger
+import psycopg2.errorcodes
+import pytest
+from django.apps import apps
+from django.db import DatabaseError, connection, models
+from django.utils import timezone
+
+from accounts.models import User
+from referrals.models import ProgrammeTerms
+from tests.facts import NOW
+from tests.story import told_story
+
+pytestmark = pytest.mark.django_db
+
+OURS = ("accounts", "credits", "billing", "referrals")
+MODELS: list[type[models.Model]] = [model for app in OURS for model in apps.get_app_config(app).get_models()]
+COPY_EVENT = """
+INSERT INTO billing_spendevent (batch_id, source, event_id, customer_id, type, product_id, payment_id,
+                                original_currency, original_amount, rate, amount, currency, qualifies, occurred_at)
+SELECT batch_id, source, event_id, customer_id, type, product_id, payment_id, original_currency,
+       original_amount, rate, amount, currency, qualifies, occurred_at FROM billing_spendevent LIMIT 1
+"""
+
+# Statements that break a constraint on rows that are there, and no other constraint before it.
+ATTEMPTS = {
+    # accounts
+    "email_is_unique_on_lower_case": "UPDATE accounts_user SET email = 'ALICE@example.com' WHERE account_id = 'bob'",
+    "account_id_is_not_empty": "UPDATE accounts_user SET account_id = '' WHERE account_id = 'bob'",
+    "account_type_is_listed": "UPDATE accounts_user SET account_type = 'firm'",
+    "one_account_of_a_person_is_eligible": """
+        INSERT INTO accounts_identityverification
+            (customer_id, state, identity_digest, account_type, passed_at, is_eligible)
+        SELECT bob.id, state, identity_digest, verification.account_type, passed_at, is_eligible
+        FROM accounts_identityverification AS verification, accounts_user AS bob WHERE bob.account_id = 'bob'
+    """,
+    "passed_has_its_instant": "UPDATE accounts_identityverification SET passed_at = NULL",
+    "eligible_has_passed": "UPDATE accounts_identityverification SET state = 'refused', passed_at = NULL",
+    "a_file_has_one_unfinished_run": """
+        INSERT INTO accounts_importrun
+            (kind, file_digest, started_at, lines_done, accepted, waiting, duplicate, refused)
+        SELECT 'spend', 'the same', now(), 0, 0, 0, 0, 0 FROM generate_series(1, 2)
+    """,
+    "there_is_one_clock": "INSERT INTO accounts_clockoffset (id, ahead) VALUES (2, '1 day')",
+    # credits
+    "coupon_is_in_dollars": "UPDATE credits_coupon SET currency = 'EUR'",
+    "coupon_kind_is_listed": "UPDATE credits_coupon SET kind = 'gift' WHERE kind = 'trial'",
+    "coupon_amount_is_above_zero": "UPDATE credits_coupon SET amount = 0, remaining = 0, redeemed = 0, expired = 0, "
+    "revoked = 0",
+    "coupon_remaining_is_within_its_amount": "UPDATE credits_coupon SET remaining = -1, redeemed = amount + 1, "
+    "expired = 0, revoked = 0",
+    "coupon_parts_are_not_negative": "UPDATE credits_coupon SET remaining = amount, redeemed = 1, expired = -1, "
+    "revoked = 0",
+    "coupon_parts_add_up": "UPDATE credits_coupon SET revoked = revoked + 0.01",
+    "coupon_expires_after_issue": "UPDATE credits_coupon SET expires_at = issued_at",
+    "coupon_of_a_reward_names_its_friend": "UPDATE credits_coupon SET friend_id = NULL WHERE kind = 'payout'",
+    "a_redemption_counts_once": """
+        INSERT INTO credits_redemption
+            (source, redemption_id, customer_id, amount, currency, occurred_at, recorded_at)
+        SELECT source, redemption_id, customer_id, amount, currency, occurred_at, recorded_at FROM credits_redemption
+    """,
+    "redemption_is_above_zero": "UPDATE credits_redemption SET amount = 0",
+    "redemption_id_is_not_empty": "UPDATE credits_redemption SET redemption_id = ''",
+    "redemption_is_in_dollars": "UPDATE credits_redemption SET currency = 'EUR'",
+    "a_return_counts_once": """
+        INSERT INTO credits_redemptionreturn (redemption_id, return_id, amount, currency, occurred_at, recorded_at)
+        SELECT redemption_id, return_id, 1, currency, occurred_at, recorded_at FROM credits_redemptionreturn
+    """,
+    "return_is_above_zero": "UPDATE credits_redemptionreturn SET amount = 0",
+    "return_is_in_dollars": "UPDATE credits_redemptionreturn SET currency = 'EUR'",
+    "entry_is_in_dollars": "UPDATE credits_couponentry SET currency = 'EUR'",
+    "entry_has_the_sign_of_its_type": "UPDATE credits_couponentry SET amount = -amount WHERE type = 'REDEEM'",
+    "entry_leaves_no_negative_balance": "UPDATE credits_couponentry SET balance_after = -1 WHERE type = 'REDEEM'",
+    "entry_issues_the_whole_amount": "UPDATE credits_couponentry SET balance_after = amount + 1 WHERE type = 'ISSUE'",
+    "entry_empties_what_expires": "UPDATE credits_couponentry SET balance_after = 1 WHERE type = 'EXPIRE'",
+    "entry_of_a_redemption_names_it": "UPDATE credits_couponentry SET redemption_id = NULL WHERE type = 'RETURN'",
+    "a_coupon_is_issued_once": """
+        INSERT INTO credits_couponentry
+            (coupon_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
+        SELECT coupon_id, type, 1, 1, currency, reference, occurred_at, recorded_at
+        FROM credits_couponentry WHERE type = 'ISSUE'
+    """,
+    "a_redemption_uses_a_coupon_once": """
+        INSERT INTO credits_couponentry
+            (coupon_id, type, amount, balance_after, currency, redemption_id, reference, occurred_at, recorded_at)
+        SELECT coupon_id, type, -1, 0, currency, redemption_id, reference, occurred_at, recorded_at
+        FROM credits_couponentry WHERE type = 'REDEEM'
+    """,
+    "debt_is_in_dollars": "UPDATE credits_debt SET currency = 'EUR'",
+    "debt_kind_is_listed": "UPDATE credits_debt SET kind = 'loan'",
+    "debt_is_above_zero": "UPDATE credits_debt SET amount = 0, outstanding = 0",
+    "debt_outstanding_is_within_its_amount": "UPDATE credits_debt SET outstanding = amount + 0.01",
+    "debt_entry_is_in_dollars": "UPDATE credits_debtentry SET currency = 'EUR'",
+    "debt_entry_has_the_sign_of_its_type": "UPDATE credits_debtentry SET amount = -amount WHERE type = 'SETTLE'",
+    "debt_entry_leaves_no_negative_balance": "UPDATE credits_debtentry SET balance_after = -0.01",
+    "a_debt_is_opened_once": """
+        INSERT INTO credits_debtentry
+            (debt_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
+        SELECT debt_id, type, 1, 1, currency, reference, occurred_at, recorded_at
+        FROM credits_debtentry WHERE type = 'OPEN'
+    """,
+    # billing
+    "product_code_is_not_empty": "UPDATE billing_product SET code = '' WHERE code = 'ecs'",
+    "an_event_counts_once": COPY_EVENT,
+    "event_is_in_dollars": "UPDATE billing_spendevent SET currency = 'EUR'",
+    "event_type_is_listed": "UPDATE billing_spendevent SET type = 'gift' WHERE type = 'chargeback'",
+    "event_id_is_not_empty": "UPDATE billing_spendevent SET event_id = '' WHERE event_id = 'cdn'",
+    "event_amount_is_above_zero": "UPDATE billing_spendevent SET original_amount = 0, amount = 0",
+    "event_names_its_product_or_its_payment": "UPDATE billing_spendevent SET product_id = NULL WHERE type = 'payment'",
+    "a_waiting_event_counts_once": "UPDATE billing_waitingreversal SET event_id = 'the same'",
+    "only_reversals_wait": "UPDATE billing_waitingreversal SET type = 'payment'",
+    "waiting_amount_is_above_zero": "UPDATE billing_waitingreversal SET original_amount = 0",
+    # referrals
+    "terms_amounts_are_not_negative": "UPDATE referrals_programmeterms SET welcome_enterprise = welcome_individual - 1",
+    "terms_threshold_is_above_zero": "UPDATE referrals_programmeterms SET qualifying_threshold = 0",
+    "terms_cap_covers_the_payout": "UPDATE referrals_programmeterms SET cap_per_friend = payout - 0.01",
+    "terms_credit_lasts_a_day_at_least": "UPDATE referrals_programmeterms SET trial_valid_days = 0",
+    "referral_is_in_dollars": "UPDATE referrals_referral SET currency = 'EUR'",
+    "nobody_refers_themselves": "UPDATE referrals_referral SET referrer_id = friend_id",
+    "referral_spend_in_the_window_is_part_of_all": "UPDATE referrals_referral "
+    "SET window_spend = qualifying_spend + 0.01",
+    "referral_payout_is_due_once_qualified": "UPDATE referrals_referral SET payout_due_at = NULL "
+    "WHERE qualified_at IS NOT NULL",
+    "referral_let_go_is_within_granted": "UPDATE referrals_referral SET bonus_let_go = bonus_granted + 0.01",
+    "refused_referral_earns_nothing": "UPDATE referrals_referral SET refused_at = now() WHERE payout_earned > 0",
+    "referral_earns_nothing_negative": "UPDATE referrals_referral SET bonus_earned = -0.01 "
+    "WHERE qualified_at IS NOT NULL",
+    "a_reward_is_granted_once": """
+        INSERT INTO referrals_reward (referral_id, kind, n, amount, debts_settled, currency, earned, qualifying_spend,
+                                      window_spend, granted_at, recorded_at)
+        SELECT referral_id, kind, n, 1, 1, currency, earned, qualifying_spend, window_spend, granted_at, recorded_at
+        FROM referrals_reward
+    """,
+    "reward_kind_is_listed": "UPDATE referrals_reward SET kind = 'tip'",
+    "reward_is_above_zero": "UPDATE referrals_reward SET amount = 0, debts_settled = 0, coupon_id = NULL",
+    "reward_settles_debts_within_its_amount": "UPDATE referrals_reward SET debts_settled = -0.01 "
+    "WHERE coupon_id IS NOT NULL",
+    "reward_has_a_coupon_for_the_rest": "UPDATE referrals_reward SET coupon_id = NULL WHERE debts_settled < amount",
+    "reward_is_in_dollars": "UPDATE referrals_reward SET currency = 'EUR'",
+    "a_clawback_happens_once": """
+        INSERT INTO referrals_clawback (referral_id, kind, n, revoked, let_go, debt, earned, qualifying_spend,
+                                        window_spend, currency, refused, clawed_back_at, recorded_at)
+        SELECT referral_id, kind, n, 1, 0, 0, earned, qualifying_spend, window_spend, currency, refused,
+               clawed_back_at, recorded_at FROM referrals_clawback
+    """,
+    "clawback_kind_is_listed": "UPDATE referrals_clawback SET kind = 'tip'",
+    "clawback_parts_are_not_negative": "UPDATE referrals_clawback SET revoked = 0, let_go = 0, debt = 0",
+    "clawback_is_in_dollars": "UPDATE referrals_clawback SET currency = 'EUR'",
+    "a_rule_has_one_open_flag_on_a_referral": """
+        INSERT INTO referrals_fraudflag (referral_id, rule, severity, evidence, opened_at, outcome)
+        SELECT referral_id, rule, 'note', '{}', opened_at, '' FROM referrals_fraudflag WHERE closed_at IS NULL
+    """,
+    "closed_flag_has_its_outcome": "UPDATE referrals_fraudflag SET outcome = '' WHERE closed_at IS NOT NULL",
+    "decision_is_about_a_referral_or_a_customer": "UPDATE referrals_decision SET customer_id = actor_id "
+    "WHERE referral_id IS NOT NULL",
+}  # fmt: skip
+
+# What triggers other than those of every ledger refuse: the operation, and a statement that tries it.
+TRIGGER_ATTEMPTS = {
+    ("accounts_user", "registration_stays"): [
+        "UPDATE accounts_user SET registered_at = registered_at + interval '1 second' WHERE account_id = 'bob'",
+        "UPDATE accounts_user SET registered_at = NULL WHERE account_id = 'bob'",
+    ],
+    ("accounts_user", "refuse_delete_of_registered"): ["DELETE FROM accounts_user WHERE account_id = 'bob'"],
+    ("referrals_programmeterms", "started_terms_stay"): [
+        "UPDATE referrals_programmeterms SET payout = payout + 1",
+        "DELETE FROM referrals_programmeterms",
+    ],
+}
+
+# What to copy of a table's only row.
+ONE_ROW = {
+    "IdentityVerification": "customer_id, state, identity_digest, account_type, passed_at, is_eligible",
+    "Debt": "customer_id, friend_id, kind, source, amount, outstanding, currency, opened_at",
+    "ProgrammeTerms": "starts_at, payout, qualifying_threshold, payout_delay_days, bonus_rate, bonus_window_days, "
+    "bonus_delay_days, cap_per_friend, credit_valid_days, trial_valid_days, welcome_individual, welcome_enterprise, "
+    "trial_individual, trial_enterprise, attribution_days, unconfirmed_days",
+}
+
+ANOTHER_VALUE = {
+    "text": "reverse(%s)",
+    "character varying": "reverse(%s)",
+    "bigint": "coalesce(%s, 0) + 1",
+    "integer": "%s + 1",
+    "numeric": "%s + 1",
+    "timestamp with time zone": "%s + interval '1 second'",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _story(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Rows in every table; an attempt that does not fail is rolled back with its test."""
+    with django_db_blocker.unblock(), told_story():
+        yield
+
+
+def constraints() -> list[str]:
+    return [constraint.name for model in MODELS for constraint in model._meta.constraints]
+
+
+def triggers() -> list[tuple[type[models.Model], pgtrigger.Trigger]]:
+    return [(model, trigger) for model in MODELS for trigger in getattr(model._meta, "triggers", ())]
+
+
+def unique_fields() -> list[tuple[type[models.Model], str]]:
+    return [
+        (model, str(field.column))
+        for model in MODELS
+        for field in model._meta.local_concrete_fields
+        if field.unique and not field.primary_key
+    ]
+
+
+def attempts_at(model: type[models.Model], trigger: pgtrigger.Trigger) -> list[str]:
+    """Return statements that the trigger must refuse."""
+    table, key = model._meta.db_table, model._meta.pk.column
+    match trigger.name:
+        case "refuse_change":
+            return [f"UPDATE {table} SET {key} = {key}", f"DELETE FROM {table}"]
+        case "refuse_delete":
+            return [f"DELETE FROM {table}"]
+        case "refuse_truncate":
+            return [f"TRUNCATE {table} CASCADE"]
+    if isinstance(trigger, pgtrigger.ReadOnly):
+        columns = [str(field.column) for field in model._meta.fields if field.name in (trigger.fields or ())]
+        return [f"UPDATE {table} SET {column} = {another_value(table, column)}" for column in columns]
+    return TRIGGER_ATTEMPTS[table, str(trigger.name)]
+
+
+def another_value(table: str, column: str) -> str:
+    """Return an expression whose value is not the column's."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT data_type FROM information_schema.columns WHERE table_name = %s AND column_name = %s",
+            [table, column],
+        )
+        (data_type,) = cursor.fetchone()
+    return ANOTHER_VALUE[data_type] % column
+
+
+def fault_of(statement: str, *, triggers_off: bool) -> psycopg2.extensions.Diagnostics:
+    """Return what Postgres says to a statement that must fail, and that would change rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL session_replication_role = {'replica' if triggers_off else 'origin'}")
+        with pytest.raises(DatabaseError) as fault:
+            cursor.execute(statement)
+    cause = fault.value.__cause__
+    assert isinstance(cause, psycopg2.Error)
+    return cause.diag
+
+
+def test_every_constraint_is_attempted() -> None:
+    names = constraints()
+    assert sorted(names) == sorted(ATTEMPTS)
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_constraint_refuses_what_it_says(name: str) -> None:
+    assert fault_of(ATTEMPTS[name], triggers_off=True).constraint_name == name
+
+
+@pytest.mark.parametrize(("model", "column"), unique_fields(), ids=lambda value: getattr(value, "__name__", value))
+def test_unique_field_is_unique(model: type[models.Model], column: str) -> None:
+    table = model._meta.db_table
+    statement = f"UPDATE {table} SET {column} = (SELECT {column} FROM {table} WHERE {column} IS NOT NULL LIMIT 1)"
+    if model.__name__ in ONE_ROW:
+        statement = f"INSERT INTO {table} ({ONE_ROW[model.__name__]}) SELECT {ONE_ROW[model.__name__]} FROM {table}"
+    diagnostics = fault_of(statement, triggers_off=True)
+    assert diagnostics.sqlstate == psycopg2.errorcodes.UNIQUE_VIOLATION
+    assert column in (diagnostics.constraint_name or "")
+
+
+@pytest.mark.parametrize(
+    ("model", "trigger"), triggers(), ids=lambda value: getattr(value, "name", None) or value._meta.object_name
+)
+def test_trigger_refuses_what_it_says(model: type[models.Model], trigger: pgtrigger.Trigger) -> None:
+    attempts = attempts_at(model, trigger)
+    assert attempts
+    name = trigger.get_pgid(model)  # type: ignore[arg-type]
+    for attempt in attempts:
+        with connection.cursor() as cursor:
+            cursor.execute("SAVEPOINT attempt")
+            context = fault_of(attempt, triggers_off=False).context
+            cursor.execute("ROLLBACK TO SAVEPOINT attempt")
+        assert name in (context or "")
+
+
+def test_every_ledger_refuses_to_change_and_to_be_emptied() -> None:
+    """DESIGN: spend events, coupon entries, rewards and decisions are facts."""
+    ledgers = {model._meta.object_name for model, trigger in triggers() if trigger.name == "refuse_change"}
+    emptied = {model._meta.object_name for model, trigger in triggers() if trigger.name == "refuse_truncate"}
+    assert ledgers >= {"SpendEvent", "CouponEntry", "DebtEntry", "Redemption", "RedemptionReturn"}
+    assert ledgers >= {"Reward", "Clawback", "Decision"}
+    assert ledgers <= emptied
+
+
+def test_unconfirmed_account_may_go() -> None:
+    account = User.objects.create_user("new@example.com", created_at=NOW)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM accounts_user WHERE id = %s", [account.pk])
+        assert cursor.rowcount == 1
+
+
+def test_terms_that_have_not_started_may_change() -> None:
+    terms = ProgrammeTerms.objects.create(starts_at=timezone.now() + timedelta(days=1))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE referrals_programmeterms SET payout = 25 WHERE id = %s", [terms.pk])
+        assert cursor.rowcount == 1
+        cursor.execute("DELETE FROM referrals_programmeterms WHERE id = %s", [terms.pk])
+        assert cursor.rowcount == 1
