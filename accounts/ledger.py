@@ -29,5 +29,5 @@ def kept() -> list[pgtrigger.Trigger]:
 
 
 def in_dollars(name: str) -> models.CheckConstraint:
-    """Return the constraint that a money row is in US dollars, the programme's only currency (TERMS: Programme terms)."""
+    """Return the constraint that a row of money is in US dollars (TERMS: Programme terms)."""
     return models.CheckConstraint(name=name, condition=models.Q(currency="USD"))

@@ -13,7 +13,6 @@ from django.db import models
 from django.db.models.functions import Lower
 
 
-
 class AccountType(models.TextChoices):
     INDIVIDUAL = "individual"
     ENTERPRISE = "enterprise"
@@ -180,7 +179,7 @@ class ImportRun(models.Model):
 
 
 class RefusedFact(models.Model):
-    """A row of a file that was refused, as it stood there, with the code and the reason (TERMS: Facts that are refused).
+    """A row of a file that was refused, as it stood there, with the code and why (TERMS: Facts that are refused).
 
     `line` is empty for a reversal that waited since an earlier file.
     """

@@ -215,9 +215,7 @@ class CouponEntry(models.Model):
             ),
         ]
         indexes = [
-            models.Index(
-                fields=["redemption"], name="entries_of_a_redemption", condition=Q(redemption__isnull=False)
-            ),
+            models.Index(fields=["redemption"], name="entries_of_a_redemption", condition=Q(redemption__isnull=False)),
         ]
         triggers = append_only()
 
@@ -250,7 +248,9 @@ class Debt(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["customer", "opened_at"], name="open_debts_oldest_first", condition=Q(outstanding__gt=0)),
+            models.Index(
+                fields=["customer", "opened_at"], name="open_debts_oldest_first", condition=Q(outstanding__gt=0)
+            ),
         ]
         triggers = [
             *kept(),

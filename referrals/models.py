@@ -23,7 +23,7 @@ class ProgrammeTermsQuerySet(models.QuerySet["ProgrammeTerms"]):
 
 
 class ProgrammeTerms(models.Model):
-    """One version of the programme's numbers, in dollars and days of 24 hours; in force from `starts_at` until the next.
+    """One version of the programme's numbers, in dollars and days of 24 hours, in force from `starts_at` to the next.
 
     A version that has started never changes (TERMS: Programme terms).
     """
@@ -143,8 +143,8 @@ class Referral(models.Model):
     """One friend and who referred them, for good.
 
     `terms` are frozen at registration. The sums, `qualified_at`, the due instants and `*_earned` are recomputed from
-    all spend by tracking (`tracked_at` empty: not yet); a refused referral earns nothing. `*_granted` and `*_let_go` are
-    TERMS' granted and let go, moved by settlement alone. Money is in US dollars.
+    all spend by tracking (`tracked_at` empty: not yet); a refused referral earns nothing. `*_granted` and `*_let_go`
+    are TERMS' granted and let go, moved by settlement alone. Money is in US dollars.
     """
 
     friend = models.OneToOneField(User, on_delete=models.PROTECT, related_name="referral")
@@ -262,7 +262,7 @@ class Reward(models.Model):
 
 
 class Clawback(models.Model):
-    """One taking back: how much of a reward was revoked, let go and made a debt at `clawed_back_at` (TERMS: Settlement, 2)."""
+    """One taking back: what of a reward was revoked, let go and made a debt (TERMS: Settlement, 2)."""
 
     referral = models.ForeignKey(Referral, on_delete=models.PROTECT, related_name="clawbacks")
     kind = models.CharField(max_length=6, choices=RewardKind)
@@ -283,8 +283,7 @@ class Clawback(models.Model):
             models.CheckConstraint(name="clawback_kind_is_listed", condition=Q(kind__in=RewardKind)),
             models.CheckConstraint(
                 name="clawback_parts_are_not_negative",
-                condition=Q(revoked__gte=0, let_go__gte=0, debt__gte=0)
-                & ~Q(revoked=0, let_go=0, debt=0),
+                condition=Q(revoked__gte=0, let_go__gte=0, debt__gte=0) & ~Q(revoked=0, let_go=0, debt=0),
             ),
             in_dollars("clawback_is_in_dollars"),
         ]
@@ -322,14 +321,11 @@ class FraudFlag(models.Model):
             ),
             models.CheckConstraint(
                 name="closed_flag_has_its_outcome",
-                condition=Q(closed_at__isnull=True, outcome="")
-                | (Q(closed_at__isnull=False) & ~Q(outcome="")),
+                condition=Q(closed_at__isnull=True, outcome="") | (Q(closed_at__isnull=False) & ~Q(outcome="")),
             ),
         ]
         indexes = [
-            models.Index(
-                fields=["referral"], name="open_holds", condition=Q(closed_at__isnull=True, severity="hold")
-            ),
+            models.Index(fields=["referral"], name="open_holds", condition=Q(closed_at__isnull=True, severity="hold")),
         ]
         triggers = kept()
 

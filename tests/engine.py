@@ -28,7 +28,7 @@ FIRST_LINE_OF_FACTS = 2
 
 @dataclass(frozen=True)
 class Answer:
-    """What an import said: its counts, and the row (None for a reversal of an earlier file) and code of each refusal."""
+    """What an import said: its counts, and row (None: a reversal of an earlier file) and code of each refusal."""
 
     accepted: int
     waiting: int

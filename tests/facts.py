@@ -41,7 +41,7 @@ def fact(
     amount: str,
     at: datetime | str = JANUARY,
     *,
-    type: str = "payment",
+    kind: str = "payment",
     product: str = "ecs",
     currency: str = "USD",
     payment: str = "",
@@ -49,21 +49,21 @@ def fact(
     account_id = of if isinstance(of, str) else of.account_id
     occurred_at = at if isinstance(at, str) else at.isoformat()
     return SpendFact(
-        next(_lines), event_id, account_id, type, product if type == "payment" else "", currency, amount, occurred_at,
+        next(_lines), event_id, account_id, kind, product if kind == "payment" else "", currency, amount, occurred_at,
         payment,
     )  # fmt: skip
 
 
 def refund(of: User | str, event_id: str, amount: str, payment: str, at: datetime | str = NOW) -> SpendFact:
-    return fact(of, event_id, amount, at, type="refund", payment=payment)
+    return fact(of, event_id, amount, at, kind="refund", payment=payment)
 
 
 def chargeback(of: User | str, event_id: str, amount: str, payment: str, at: datetime | str = NOW) -> SpendFact:
-    return fact(of, event_id, amount, at, type="chargeback", payment=payment)
+    return fact(of, event_id, amount, at, kind="chargeback", payment=payment)
 
 
 def dispute_won(of: User | str, event_id: str, amount: str, payment: str, at: datetime | str = NOW) -> SpendFact:
-    return fact(of, event_id, amount, at, type="chargeback_reversal", payment=payment)
+    return fact(of, event_id, amount, at, kind="chargeback_reversal", payment=payment)
 
 
 def record(*facts: SpendFact, source: str = "billing", now: datetime = NOW) -> Receipt:

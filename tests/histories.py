@@ -2,20 +2,17 @@
 
 `histories()` draws a list of steps. The one who draws keeps an oracle at hand, so that the next step is aimed at what
 has happened so far: a settlement at a due instant, a chargeback of what has been paid for, a redemption of what is
-left. `shares` says how often the histories come to each thing that matters; run `python -m tests.histories`.
+left. `tests.history_shares` says how often the histories come to each thing that matters.
 """
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.plain_reading import Outcome, Programme, Terms
@@ -307,7 +304,8 @@ class Story:
         payments = [payment for payment in self.known.payments() if payment["net"] > 0]
         payments = [payment for payment in payments if payment["account_id"] in paid] or payments
         if not payments:
-            return self.earn()
+            self.earn()
+            return
         payments.sort(key=lambda payment: -payment["net"])
         payment = self.one_of((payments[0], payments[0], self.one_of(payments)))
         net: Decimal = payment["net"]
@@ -324,7 +322,8 @@ class Story:
         self.flush()
         payments = [payment for payment in self.known.payments() if payment["charged_back"] > 0]
         if not payments:
-            return self.take_back()
+            self.take_back()
+            return
         payment = self.one_of(payments)
         lost: Decimal = payment["charged_back"]
         amount = self.one_of((lost, lost, lost, min(lost, Decimal("5.00")), lost + CENT))
@@ -349,7 +348,8 @@ class Story:
 
     def be_born(self) -> None:
         if not self._unborn:
-            return self.come_early()
+            self.come_early()
+            return
         self.send(self._unborn.pop(0))
         if self.chance(5):
             self.flush()
@@ -395,7 +395,8 @@ class Story:
         coupons = [coupon for coupon in coupons if coupon["issued_at"] <= NOW]
         coupons = [coupon for coupon in coupons if coupon["friend_id"]] or coupons
         if not coupons:
-            return self.earn()
+            self.earn()
+            return
         coupon = self.one_of(coupons)
         at = self.one_of((coupon["issued_at"], min(NOW, coupon["expires_at"] - TICK)))
         left = self._usable(coupon["account_id"], at)
@@ -458,7 +459,8 @@ class Story:
             if friend["qualified_at"] is not None
         ]
         if not dues:
-            return self.settle_soon()
+            self.settle_soon()
+            return
         due = max(dues) if self._straight else self.one_of((max(dues), self.one_of(dues)))
         later = self.one_of((timedelta(0), timedelta(0), DAY, -TICK, 10 * DAY))
         self.step(Step("settle", at=due + (DAY if self._straight else later)))
@@ -567,122 +569,3 @@ def histories(draw: Callable[[st.SearchStrategy[Any]], Any]) -> list[Step]:
         story.next_happening()
     story.settle_soon()
     return story.steps
-
-
-# -------------------------------------------------------------------------------------------------- what they come to
-
-
-def happenings(steps: Sequence[Step]) -> set[str]:
-    """What a history comes to, seen from outside: each step's state before and after it in the oracle."""
-    seen: set[str] = set()
-    known = programme()
-    taken_back: set[tuple[str, str]] = set()
-    won: set[tuple[str, str]] = set()
-    for step in steps:
-        before = _Sight(known)
-        outcome = apply(known, step)
-        after = _Sight(known)
-        seen |= set(_seen_in_outcome(outcome, step, before, after))
-        if step.kind == "settle":
-            seen |= set(_seen_in_settlement(before, after, won))
-        fallen = {reward for reward in before.granted if after.kept(reward) < before.kept(reward)}
-        taken_back |= fallen
-        winners = {account_id for account_id in after.won if after.won[account_id] > before.won[account_id]}
-        won = (won | {reward for reward in taken_back if reward[0] in winners}) - fallen
-        if any(coupon["kind"] == "welcome" and coupon["revoked"] > 0 for coupon in after.coupons):
-            seen.add("welcome revoked")
-        seen |= {f"status {friend['status']}" for friend in after.friends}
-    return seen
-
-
-class _Sight:
-    """The state of the oracle at one moment."""
-
-    def __init__(self, known: Programme) -> None:
-        self.coupons = known.coupons()
-        self.friends = known.referrals()
-        self.debts = known.debts()
-        self.waiting = set(known.waiting())
-        self.recorded = known.recorded()
-        self.granted: Counter[tuple[str, str]] = Counter()
-        self.let_go: Counter[tuple[str, str]] = Counter()
-        for friend in self.friends:
-            for kind in ("payout", "bonus"):
-                self.granted[friend["friend_id"], kind] = friend[f"{kind}_granted"]
-                self.let_go[friend["friend_id"], kind] = friend[f"{kind}_let_go"]
-        self.won: Counter[str] = Counter()
-        for payment in known.payments():
-            self.won[payment["account_id"]] += payment["won"]
-
-    def kept(self, reward: tuple[str, str]) -> Decimal:
-        return Decimal(self.granted[reward] - self.let_go[reward])
-
-    def revoked(self) -> Decimal:
-        return sum((coupon["revoked"] for coupon in self.coupons if coupon["friend_id"]), ZERO)
-
-    def outstanding(self) -> list[Decimal]:
-        return [debt["outstanding"] for debt in self.debts]
-
-
-def _seen_in_outcome(outcome: Outcome | None, step: Step, before: _Sight, after: _Sight) -> Iterator[str]:
-    if outcome is None:
-        return
-    yield from {f"{step.kind} refused {refusal.code}" for refusal in outcome.refusals}
-    if outcome.duplicate:
-        yield f"{step.kind} duplicate"
-    if (before.waiting - after.waiting) & after.recorded:
-        yield "waiting applied"
-    if any(refusal.row is None for refusal in outcome.refusals):
-        yield "waiting refused"
-
-
-def _seen_in_settlement(before: _Sight, after: _Sight, won: set[tuple[str, str]]) -> Iterator[str]:
-    risen = {reward for reward in after.granted if after.granted[reward] > before.granted[reward]}
-    yield from {f"{kind} granted" for _, kind in risen}
-    if risen & won:
-        yield "dispute won regrant"
-    if any(before.granted[reward] > 0 for reward in risen):
-        yield "top-up"
-    if after.revoked() > before.revoked():
-        yield "clawback revoke"
-    if any(after.let_go[reward] > before.let_go[reward] for reward in after.let_go):
-        yield "let go"
-    if len(after.debts) > len(before.debts):
-        yield "debt"
-    if any(left < owed for left, owed in zip(after.outstanding(), before.outstanding(), strict=False)):
-        yield "debt settled by grant"
-    if sum(coupon["expired"] for coupon in after.coupons) > sum(coupon["expired"] for coupon in before.coupons):
-        yield "expiry"
-    caps = {FIRST_TERMS.cap - FIRST_TERMS.payout, SECOND_TERMS.cap - SECOND_TERMS.payout}
-    if any(kind == "bonus" and after.granted[friend_id, kind] in caps for friend_id, kind in risen):
-        yield "cap"
-
-
-def shares(n: int) -> dict[str, float]:
-    """Of about `n` drawn histories, the percentage that comes to each thing, and the average number of steps.
-
-    Drawn in batches of a seed each: Hypothesis dwells on what it has just drawn, so one batch alone is lopsided.
-    """
-    seen: Counter[str] = Counter()
-    lengths: list[int] = []
-
-    def look_at(steps: list[Step]) -> None:
-        seen.update(happenings(steps))
-        lengths.append(len(steps))
-
-    for number in range((n + BATCH - 1) // BATCH):
-        batch = settings(
-            max_examples=min(n, BATCH),
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        seed(number)(batch(given(histories())(look_at)))()
-    found = {name: round(100 * times / len(lengths), 1) for name, times in seen.most_common()}
-    return {"histories": len(lengths), "steps on average": round(sum(lengths) / len(lengths), 1)} | found
-
-
-if __name__ == "__main__":
-    for name, share in shares(int(sys.argv[1]) if len(sys.argv) > 1 else 500).items():
-        sys.stdout.write(f"{share:8} {name}\n")

@@ -21,7 +21,10 @@ from tests.histories import NOW, SECOND_TERMS, Step, apply, histories, programme
 from tests.plain_reading import Outcome, Programme
 
 Row = tuple[str, ...]
-COUPON = ("account_id", "kind", "friend_id", "amount", "remaining", "redeemed", "expired", "revoked", "issued_at", "expires_at")  # fmt: skip
+COUPON = (
+    "account_id", "kind", "friend_id", "amount", "remaining", "redeemed", "expired", "revoked", "issued_at",
+    "expires_at",
+)  # fmt: skip
 ENTRY = ("type", "amount", "balance_after", "occurred_at")
 REFERRAL = (
     "friend_id", "referrer_id", "status", "qualifying_spend", "window_spend", "qualified_at", "payout_due_at",
@@ -91,14 +94,14 @@ def rows(table: Iterable[dict[str, str]], columns: Sequence[str]) -> Counter[Row
     return Counter(tuple(row[column] for column in columns) for row in table)
 
 
-def ledgers(coupons: list[dict[str, str]], entries: list[dict[str, str]], key: str) -> Counter[tuple[Row, tuple[Row, ...]]]:
+def ledgers(
+    coupons: list[dict[str, str]], entries: list[dict[str, str]], key: str
+) -> Counter[tuple[Row, tuple[Row, ...]]]:
     """Return every coupon with its entries in order."""
     by_coupon: dict[str, list[Row]] = {coupon[key]: [] for coupon in coupons}
     for entry in entries:
         by_coupon[entry[key]].append(tuple(entry[column] for column in ENTRY))
-    return Counter(
-        (tuple(coupon[column] for column in COUPON), tuple(by_coupon[coupon[key]])) for coupon in coupons
-    )
+    return Counter((tuple(coupon[column] for column in COUPON), tuple(by_coupon[coupon[key]])) for coupon in coupons)
 
 
 def assert_settling_again_changes_nothing(engine: Engine, at: datetime) -> None:

@@ -40,7 +40,8 @@ def bob(alice: User) -> User:
 
 
 def kinds(of: User) -> list[str]:
-    return list(Coupon.objects.filter(customer_id=of.pk).exclude(kind="trial").order_by("pk").values_list("kind", flat=True))
+    credit = Coupon.objects.credit().filter(customer_id=of.pk).order_by("pk")
+    return list(credit.values_list("kind", flat=True))
 
 
 def test_pay_referrers_pays_what_is_due_and_no_sooner(alice: User, bob: User) -> None:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime, timedelta
-from decimal import Decimal as D
+from decimal import Decimal
 from unittest.mock import patch
 
 import pytest
 from django.db import connection, connections, transaction
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
+from djmoney.money import Money
 
 from accounts.models import User
 from credits.models import Coupon, CouponEntry, CreditAccount, Debt
 from credits.operations import redeem
-from djmoney.money import Money
+from referrals import reckoning
 from referrals.models import FraudFlag, Referral, Reward
-from referrals.operations import Due, Settled, disqualify, lift_refusal, open_flag, refuse, release_flag, settle, track
+from referrals.operations import (
+    Due,
+    Settled,
+    disqualify,
+    lift_refusal,
+    open_flag,
+    refuse,
+    release_flag,
+    settle,
+    settlement_sql,
+    track,
+)
 from referrals.operations import settlement as settlement_module
 from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, refund, register
 
@@ -52,12 +64,12 @@ def referral(friend: User) -> Referral:
     return Referral.objects.get(friend=friend)
 
 
-def granted(friend: User) -> tuple[D, D]:
+def granted(friend: User) -> tuple[Decimal, Decimal]:
     found = referral(friend)
     return found.payout_granted.amount, found.bonus_granted.amount
 
 
-def coupons(of: User, kind: str) -> list[tuple[D, D]]:
+def coupons(of: User, kind: str) -> list[tuple[Decimal, Decimal]]:
     """Return amount and remaining of the customer's coupons of this kind, in the order issued."""
     found = Coupon.objects.filter(customer_id=of.pk, kind=kind).order_by("pk")
     return [(coupon.amount.amount, coupon.remaining.amount) for coupon in found]
@@ -74,8 +86,10 @@ def spend_credit(of: User, amount: str, at: datetime, redemption_id: str = "orde
     )
 
 
-def debts(of: User) -> list[tuple[D, D]]:
-    return [(debt.amount.amount, debt.outstanding.amount) for debt in Debt.objects.filter(customer=of.pk).order_by("pk")]
+def debts(of: User) -> list[tuple[Decimal, Decimal]]:
+    return [
+        (debt.amount.amount, debt.outstanding.amount) for debt in Debt.objects.filter(customer=of.pk).order_by("pk")
+    ]
 
 
 def test_the_payout_comes_at_its_due_instant_and_not_before(alice: User, example_1: User) -> None:
@@ -90,8 +104,8 @@ def test_the_bonus_comes_at_its_due_instant_and_not_before(alice: User, example_
     settle_at(BONUS_DUE - TICK)
     assert granted(example_1) == (20, 0)
     settle_at(BONUS_DUE)
-    assert granted(example_1) == (20, D("0.10"))
-    assert coupons(alice, "bonus") == [(D("0.10"), D("0.10"))]
+    assert granted(example_1) == (20, Decimal("0.10"))
+    assert coupons(alice, "bonus") == [(Decimal("0.10"), Decimal("0.10"))]
 
 
 def test_settling_late_moves_the_instant_of_issue_and_loses_nothing(alice: User, example_1: User) -> None:
@@ -113,8 +127,11 @@ def test_a_late_payment_tops_the_bonus_up(alice: User, example_1: User) -> None:
     settle_at(BONUS_DUE)
     record(fact(example_1, "late", "100", day(2, 1)))
     settle_at(BONUS_DUE)
-    assert coupons(alice, "bonus") == [(D("0.10"), D("0.10")), (D(10), D(10))]
-    assert list(Reward.objects.filter(kind="bonus").order_by("n").values_list("n", "amount")) == [(1, D("0.10")), (2, 10)]
+    assert coupons(alice, "bonus") == [(Decimal("0.10"), Decimal("0.10")), (Decimal(10), Decimal(10))]
+    assert list(Reward.objects.filter(kind="bonus").order_by("n").values_list("n", "amount")) == [
+        (1, Decimal("0.10")),
+        (2, 10),
+    ]
 
 
 def test_example_7_spent_credit_becomes_a_debt_and_the_dispute_won_settles_it(alice: User, example_1: User) -> None:
@@ -124,13 +141,13 @@ def test_example_7_spent_credit_becomes_a_debt_and_the_dispute_won_settles_it(al
     settle_at(day(5, 4))
     assert debts(alice) == [(15, 15)]
     assert coupons(alice, "payout") == [(20, 0)]
-    assert coupons(alice, "bonus") == [(D("0.10"), 0)]
+    assert coupons(alice, "bonus") == [(Decimal("0.10"), 0)]
     assert granted(example_1) == (0, 0)
     record(dispute_won(example_1, "w", "12", "ecs", day(5, 5)))
     settle_at(day(5, 6))
     assert debts(alice) == [(15, 0)]
     assert coupons(alice, "payout") == [(20, 0), (5, 5)]
-    assert coupons(alice, "bonus") == [(D("0.10"), 0), (D("0.10"), D("0.10"))]
+    assert coupons(alice, "bonus") == [(Decimal("0.10"), 0), (Decimal("0.10"), Decimal("0.10"))]
     assert Reward.objects.get(kind="payout", n=2).debts_settled.amount == 15
 
 
@@ -175,7 +192,9 @@ def test_a_grant_settles_the_oldest_debt_of_any_friend_first(alice: User, exampl
     settle_at(day(5, 1))
     assert debts(alice) == [(20, 0), (20, 0)]
     assert coupons(alice, "bonus")[-1] == (8, 8)
-    assert list(Reward.objects.filter(referral__friend=dave).order_by("-kind").values_list("amount", "debts_settled")) == [
+    assert list(
+        Reward.objects.filter(referral__friend=dave).order_by("-kind").values_list("amount", "debts_settled")
+    ) == [
         (20, 20),
         (28, 20),
     ]
@@ -187,7 +206,7 @@ def test_newest_coupons_are_revoked_first(alice: User, example_1: User) -> None:
     settle_at(BONUS_DUE)
     record(refund(example_1, "r", "50", "late"))
     settle_at(day(6, 1))
-    assert coupons(alice, "bonus") == [(D("0.10"), D("0.10")), (10, 5)]
+    assert coupons(alice, "bonus") == [(Decimal("0.10"), Decimal("0.10")), (10, 5)]
 
 
 def test_a_hold_stops_the_grants_of_that_referral_and_nothing_else(alice: User, example_1: User) -> None:
@@ -205,14 +224,16 @@ def test_a_hold_stops_the_grants_of_that_referral_and_nothing_else(alice: User, 
     )
     settle_at(BONUS_DUE)
     assert granted(example_1) == (0, 0)
-    assert granted(carol) == (20, D("0.50"))
+    assert granted(carol) == (20, Decimal("0.50"))
     release_flag(flag_id=flag.pk, actor=None, reason="a family card", now=NOW)
     settle_at(day(6, 1))
-    assert granted(example_1) == (20, D("0.10"))
+    assert granted(example_1) == (20, Decimal("0.10"))
     assert coupons(alice, "payout") == [(20, 20), (20, 20)]
 
 
-def test_a_refused_referral_is_clawed_back_and_restored_when_the_refusal_is_lifted(alice: User, example_1: User) -> None:
+def test_a_refused_referral_is_clawed_back_and_restored_when_the_refusal_is_lifted(
+    alice: User, example_1: User
+) -> None:
     settle_at(BONUS_DUE)
     refuse(referral_id=referral(example_1).pk, actor=None, reason="one person", now=day(5, 2))
     settle_at(day(5, 3))
@@ -221,7 +242,7 @@ def test_a_refused_referral_is_clawed_back_and_restored_when_the_refusal_is_lift
     assert coupons(example_1, "welcome") == [(5, 0)]
     lift_refusal(referral_id=referral(example_1).pk, actor=None, reason="twins", now=day(5, 4))
     settle_at(day(5, 5))
-    assert granted(example_1) == (20, D("0.10"))
+    assert granted(example_1) == (20, Decimal("0.10"))
     assert coupons(example_1, "welcome") == [(5, 0)]
 
 
@@ -234,7 +255,9 @@ def test_nothing_more_is_granted_to_a_disqualified_account(alice: User, example_
 def test_each_friend_keeps_the_terms_of_their_registration(alice: User) -> None:
     from referrals.models import ProgrammeTerms
 
-    ProgrammeTerms.objects.create(starts_at=day(2, 1), payout=D(50), qualifying_threshold=D(10), payout_delay_days=5)
+    ProgrammeTerms.objects.create(
+        starts_at=day(2, 1), payout=Decimal(50), qualifying_threshold=Decimal(10), payout_delay_days=5
+    )
     bob = register("bob", referred_by=alice, at=day(2, 1) - TICK)
     carol = register("carol", referred_by=alice, at=day(2, 1))
     record(fact(bob, "b", "15", day(2, 2)), fact(carol, "c", "15", day(2, 2)))
@@ -274,7 +297,7 @@ def in_threads(*jobs: object) -> list[object]:
     def run(job: object) -> None:
         try:
             job()  # type: ignore[operator]
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - the test looks at what was raised
             raised.append(problem)
         finally:
             connections.close_all()
@@ -301,7 +324,7 @@ def test_two_beats_at_once_grant_once(alice: User) -> None:
 def test_without_the_lock_two_sweeps_collide_and_the_key_decides(alice: User, example_1: User) -> None:
     """The control: with the CreditAccount and Referral locks off, both sweeps reckon the same grant."""
     barrier = threading.Barrier(2, timeout=10)
-    reckon = settlement_module.reckon
+    reckon = reckoning.reckon
 
     def reckon_together(*args: object, **options: object) -> object:
         outcome = reckon(*args, **options)  # type: ignore[arg-type]
@@ -310,7 +333,7 @@ def test_without_the_lock_two_sweeps_collide_and_the_key_decides(alice: User, ex
 
     with (
         patch.object(settlement_module, "lock_accounts", lambda customer_ids, skip_locked: customer_ids),
-        patch.object(settlement_module.sql, "LOCK_DUE_REFERRALS", "SELECT 1"),
+        patch.object(settlement_sql, "LOCK_DUE_REFERRALS", "SELECT 1"),
         patch.object(settlement_module, "reckon", reckon_together),
     ):
         raised = in_threads(*[lambda: settle_at(PAYOUT_DUE)] * 2)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal as D
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -26,7 +27,7 @@ def test_a_payment_is_recorded_with_what_it_counts_for(bob: User) -> None:
     receipt = record(fact(bob, "p1", "12.5", day(1, 5)), fact(bob, "p2", "7", day(1, 5), product="cdn"))
     assert receipt.tally == Tally(accepted=2)
     first, second = SpendEvent.objects.order_by("event_id")
-    assert (first.amount.amount, first.qualifies, first.occurred_at) == (D("12.50"), True, day(1, 5))
+    assert (first.amount.amount, first.qualifies, first.occurred_at) == (Decimal("12.50"), True, day(1, 5))
     assert not second.qualifies
 
 
@@ -77,7 +78,7 @@ def test_what_a_payment_counts_for_stays_when_the_catalogue_changes(bob: User) -
         ({"occurred_at": (NOW + timedelta(minutes=5, microseconds=1)).isoformat()}, "time"),
     ],
 )
-def test_a_fact_that_is_refused_has_its_code_and_leaves_no_trace(bob: User, changes: dict[str, str], code: str) -> None:
+def test_a_fact_that_is_refused_has_its_code_and_leaves_no_trace(bob: User, changes: dict[str, Any], code: str) -> None:
     good = fact(bob, "p1", "5", day(1, 5))
     receipt = record(good._replace(**changes))
     assert codes(receipt) == [code]
@@ -98,12 +99,12 @@ def test_a_fact_that_is_refused_has_its_code_and_leaves_no_trace(bob: User, chan
         {"payment_id": "a payment's payment_id is not read \x07"},
     ],
 )
-def test_just_inside_the_border_goes_in(bob: User, changes: dict[str, str]) -> None:
+def test_just_inside_the_border_goes_in(bob: User, changes: dict[str, Any]) -> None:
     assert record(fact(bob, "p1", "5", day(1, 5))._replace(**changes)).tally == Tally(accepted=1)
 
 
 def test_the_first_check_that_fails_names_the_code(bob: User) -> None:
-    worst = fact("nobody", "", "0", "never", product="none", currency="XXX", type="gift")
+    worst = fact("nobody", "", "0", "never", product="none", currency="XXX", kind="gift")
     assert codes(record(worst)) == ["id"]
     assert codes(record(worst._replace(event_id="p"))) == ["amount"]
     assert codes(record(worst._replace(event_id="p", amount="1"))) == ["type"]
@@ -139,7 +140,7 @@ def test_the_same_fact_again_is_a_duplicate_by_value(bob: User) -> None:
         {"type": "refund", "payment_id": "p1"},
     ],
 )
-def test_the_same_id_with_other_content_is_a_conflict(bob: User, changes: dict[str, str]) -> None:
+def test_the_same_id_with_other_content_is_a_conflict(bob: User, changes: dict[str, Any]) -> None:
     good = fact(bob, "p1", "5", day(1, 5))
     record(good)
     assert codes(record(good._replace(**changes))) == ["conflict"]
@@ -253,7 +254,9 @@ def test_a_batch_costs_the_same_statements_however_large(bob: User) -> None:
     def statements(size: int, prefix: str) -> int:
         facts = [fact(bob, f"{prefix}{place}", "1") for place in range(size)]
         facts += [refund(bob, f"{prefix}r{place}", "1", f"{prefix}{place}") for place in range(size)]
-        with CaptureQueriesContext(connection, ) as captured:
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
             assert record(*facts).tally == Tally(accepted=2 * size)
         return len(captured)
 

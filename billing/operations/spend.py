@@ -7,7 +7,7 @@ is judged in order by `billing.judgement`, and written as a set again.
 import json
 from collections.abc import Sequence
 from csv import writer
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from io import StringIO
 from typing import Any, NamedTuple
@@ -134,9 +134,9 @@ def _judge_tangled(cursor: Any, source: str) -> _Tangled:
     parameters = {"source": source, "ids": ids}
     cursor.execute(sql.WAITING, parameters)
     waiting, waited = [], {}
-    for pk, run_id, line, fact, *content in cursor.fetchall():
-        waiting.append(Fact(*content, waiting_id=pk))
-        waited[pk] = (run_id, line, json.loads(fact))
+    for pk, run_id, line, raw, *content in cursor.fetchall():
+        waiting.append(replace(Fact(*content), waiting_id=pk))
+        waited[pk] = (run_id, line, json.loads(raw))
     cursor.execute(sql.KNOWN, parameters)
     known = {fact.event_id: fact.content for fact in (Fact(*row) for row in cursor.fetchall())}
     cursor.execute(sql.PAYMENTS, parameters)
@@ -145,7 +145,7 @@ def _judge_tangled(cursor: Any, source: str) -> _Tangled:
 
 
 def _insert_payments(cursor: Any, source: str, batch: SpendBatch, tangled: _Tangled) -> None:
-    """Insert all accepted payments in order of their ids; one that another batch was faster with makes us judge again."""
+    """Insert all accepted payments in order of their ids; where another batch was faster, judge again."""
     places = [fact.place for fact in tangled.judgement.accepted if fact.type == "payment"]
     if places:
         cursor.execute(sql.ACCEPT_TANGLED, {"places": places})

@@ -16,7 +16,8 @@ COPY incoming_spend FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL (
 
 # A payment takes its own key shared, a reversal its own and its payment's exclusively; each key once, in key order.
 LOCK_IDS = """
-SELECT CASE WHEN exclusive THEN pg_advisory_xact_lock(20260101, key) ELSE pg_advisory_xact_lock_shared(20260101, key) END
+SELECT CASE WHEN exclusive THEN pg_advisory_xact_lock(20260101, key)
+            ELSE pg_advisory_xact_lock_shared(20260101, key) END
 FROM (
     SELECT key, bool_or(exclusive) AS exclusive
     FROM (

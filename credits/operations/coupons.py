@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -55,7 +55,8 @@ WITH wanted AS (
     ON CONFLICT (source) DO NOTHING
     RETURNING id, source, amount, issued_at
 ), entry AS (
-    INSERT INTO credits_couponentry (coupon_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
+    INSERT INTO credits_couponentry
+        (coupon_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
     SELECT id, 'ISSUE', amount, amount, 'USD', source, issued_at, %(now)s FROM coupon ORDER BY id
 )
 SELECT source, id FROM coupon
@@ -69,7 +70,8 @@ WITH lapsed AS (
     UPDATE credits_coupon AS coupon SET remaining = 0, expired = coupon.expired + lapsed.remaining
     FROM lapsed WHERE coupon.id = lapsed.id
 ), entry AS (
-    INSERT INTO credits_couponentry (coupon_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
+    INSERT INTO credits_couponentry
+        (coupon_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
     SELECT id, 'EXPIRE', -remaining, 0, 'USD', '', expires_at, %(now)s FROM lapsed ORDER BY id
 )
 SELECT count(*) FROM lapsed
@@ -85,7 +87,8 @@ WITH wanted AS (
     FROM wanted WHERE coupon.id = wanted.coupon_id
     RETURNING coupon.id, wanted.amount, coupon.remaining, wanted.reference
 )
-INSERT INTO credits_couponentry (coupon_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
+INSERT INTO credits_couponentry
+        (coupon_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
 SELECT id, 'REVOKE', -amount, remaining, 'USD', reference, %(at)s, %(now)s FROM coupon ORDER BY id
 """
 
@@ -94,7 +97,8 @@ UPDATE credits_coupon SET withdrawn_at = %(at)s WHERE id = ANY(%(coupons)s) AND 
 """
 
 LEFT_ON = """
-SELECT id, remaining FROM credits_coupon WHERE id = ANY(%(coupons)s) AND remaining > 0 AND expires_at > %(at)s ORDER BY id
+SELECT id, remaining FROM credits_coupon WHERE id = ANY(%(coupons)s) AND remaining > 0 AND expires_at > %(at)s
+ORDER BY id
 """
 
 
@@ -110,7 +114,9 @@ def lock_accounts(*, customer_ids: Sequence[int], skip_locked: bool = False) -> 
     With `skip_locked`, those that somebody else holds are left out. What was read before must be read again.
     """
     with connection.cursor() as cursor:
-        cursor.execute(f"{LOCK_ACCOUNTS} SKIP LOCKED" if skip_locked else LOCK_ACCOUNTS, {"customers": list(customer_ids)})
+        cursor.execute(
+            f"{LOCK_ACCOUNTS} SKIP LOCKED" if skip_locked else LOCK_ACCOUNTS, {"customers": list(customer_ids)}
+        )
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -141,7 +147,7 @@ def revoke_amounts(
     """Revoke a given amount of each coupon; the database refuses more than is left."""
     if not revocations:
         return
-    parameters = {
+    parameters: dict[str, Any] = {
         "coupons": [revocation.coupon_id for revocation in revocations],
         "amounts": [revocation.amount for revocation in revocations],
         "references": list(references),

@@ -1,7 +1,7 @@
 """Settlement: what was granted is reconciled with what is earned, customer by customer, as sets (TERMS: Settlement).
 
-A sweep finds the customers with something due, locks a chunk of their CreditAccounts and then their due Referrals, reads
-again, reckons in `referrals.reckoning`, and writes the outcome as a few statements.
+A sweep finds the customers with something due, locks a chunk of their CreditAccounts and then their due Referrals,
+reads again, reckons in `referrals.reckoning`, and writes the outcome as a few statements.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _settle_chunk(
     if not locked:
         return Settled(), set()
     with connection.cursor() as cursor:
-        parameters = {"customers": locked, "at": as_of}
+        parameters: dict[str, Any] = {"customers": locked, "at": as_of}
         cursor.execute(sql.LOCK_DUE_REFERRALS, parameters)
         expired = expire_coupons(customer_ids=locked, at=as_of, now=now)
         cursor.execute(sql.DUE_REFERRALS, parameters)
@@ -189,7 +189,7 @@ def _write_grants(outcome: Outcome, as_of: datetime, now: datetime) -> None:
     _execute(sql.RECORD_REWARDS, names, [grant.row for grant in outcome.grants], at=as_of, now=now)
 
 
-def _execute(statement: str, names: Sequence[str], rows: Sequence[tuple[object, ...]], **more: object) -> None:
-    columns = [list(column) for column in zip(*rows, strict=True)]
+def _execute(statement: str, names: Sequence[str], rows: Sequence[tuple[object, ...]], **more: Any) -> None:
+    columns: list[Any] = [list(column) for column in zip(*rows, strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(statement, {**dict(zip(names, columns, strict=True)), **more})

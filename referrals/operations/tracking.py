@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -12,7 +13,9 @@ UNAPPLIED = "SELECT id FROM billing_spendbatch WHERE applied_at IS NULL ORDER BY
 
 UNTRACKED = "SELECT id FROM referrals_referral WHERE tracked_at IS NULL ORDER BY id"
 
-CLAIM = "SELECT id FROM billing_spendbatch WHERE id = ANY(%(batches)s) AND applied_at IS NULL ORDER BY id FOR NO KEY UPDATE"
+CLAIM = (
+    "SELECT id FROM billing_spendbatch WHERE id = ANY(%(batches)s) AND applied_at IS NULL ORDER BY id FOR NO KEY UPDATE"
+)
 
 MARK_APPLIED = "UPDATE billing_spendbatch SET applied_at = %(now)s WHERE id = ANY(%(batches)s)"
 
@@ -116,7 +119,7 @@ def _track_referrals(referral_ids: list[int], *, now: datetime, wait: bool) -> i
     return len(referrals)
 
 
-def _ids(statement: str, **parameters: object) -> list[int]:
+def _ids(statement: str, **parameters: Any) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return [row[0] for row in cursor.fetchall()]
