@@ -19,7 +19,7 @@ from accounts.operations import (
 )
 from credits.models import Coupon, CouponEntry
 from referrals.models import ProgrammeTerms, Referral
-from referrals.operations import disqualify, grant_enterprise_difference, refuse
+from referrals.operations import disqualify, grant_enterprise_difference, lift_refusal, refuse
 from tests.facts import JANUARY, register
 from tests.newcomers import NOW, identity
 
@@ -174,6 +174,15 @@ def test_refused_friend_gets_no_more_welcome_credit() -> None:
     bob = register("bob", referred_by=register("alice"))
     refuse(referral_id=Referral.objects.get(friend=bob).pk, actor=None, reason="same person", now=JANUARY + DAY)
     verify(bob, account_type="enterprise", at=JANUARY + 2 * DAY)
+    assert set(upgrades_of(bob)) == {"trial"}
+
+
+def test_welcome_credit_revoked_does_not_come_back_by_verification_after_the_refusal_is_lifted() -> None:
+    bob = register("bob", referred_by=register("alice"))
+    referral = Referral.objects.get(friend=bob)
+    refuse(referral_id=referral.pk, actor=None, reason="same person", now=JANUARY + DAY)
+    lift_refusal(referral_id=referral.pk, actor=None, reason="another person", now=JANUARY + 2 * DAY)
+    verify(bob, account_type="enterprise", at=JANUARY + 3 * DAY)
     assert set(upgrades_of(bob)) == {"trial"}
 
 

@@ -8,10 +8,10 @@ from credits.operations import NewCoupon, issue_coupons, lock_accounts
 from referrals.operations.links import give_link
 
 # What was given first says what is still missing, and until when it can be used: an account that was an enterprise from
-# the start misses nothing. Welcome credit that was revoked does not come back, nor does a part of it.
+# the start misses nothing. Welcome credit that a refusal has withdrawn does not come back, nor does a part of it.
 DIFFERENCES = """
 WITH customer AS (
-    SELECT customer.id, customer.registered_at, referral.terms_id, referral.refused_at IS NOT NULL AS refused
+    SELECT customer.id, customer.registered_at, referral.terms_id
     FROM accounts_user AS customer LEFT JOIN referrals_referral AS referral ON referral.friend_id = customer.id
     WHERE customer.id = %(user)s AND account_type = 'enterprise' AND disqualified_at IS NULL AND is_active
 ), terms AS (
@@ -21,7 +21,7 @@ WITH customer AS (
 ), full_amount (kind, amount) AS (
     SELECT 'trial', trial_enterprise FROM terms
     UNION ALL
-    SELECT 'welcome', welcome_enterprise FROM terms CROSS JOIN customer WHERE NOT refused
+    SELECT 'welcome', welcome_enterprise FROM terms
 )
 SELECT customer.id, kind, NULL::bigint, kind || '-upgrade:' || customer.id, full_amount.amount - first.amount,
        %(now)s::timestamptz, first.expires_at
