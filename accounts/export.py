@@ -15,7 +15,7 @@ STDOUT = "-"
 
 
 class ExportCommand(BaseCommand):
-    """A command that writes a table as CSV and ends with the line `exported=N`; on stderr where the CSV is on stdout."""
+    """A command that writes CSV and ends with the line `exported=N`; on stderr where the CSV is on stdout."""
 
     export: Callable[..., int]
 
@@ -36,7 +36,7 @@ class ExportCommand(BaseCommand):
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[IO[str]]:
-    """Give a draft beside `path` to write; it takes the place of `path` once it is on disk, and is gone if anything fails.
+    """Give a draft to write, beside `path`: it takes its place once it is on disk, and is gone if anything fails.
 
     What is no regular file, a pipe or a device, is written as it is.
     """
@@ -52,7 +52,7 @@ def written_whole(path: Path) -> Iterator[IO[str]]:
             draft.flush()
             os.fchmod(draft.fileno(), _mode_of(target))
             os.fsync(draft.fileno())
-        os.replace(name, target)
+        Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -63,7 +63,7 @@ class Page(Generic[ShownT]):
 
 
 def page_of(rows: QuerySet[RowT], *, by: str, after: Place | None, size: int, newest_first: bool) -> Page[RowT]:
-    """Return the page that follows the place `after`, ordered by the instant in the field `by`, then by pk. One statement."""
+    """Return the page that follows the place `after`, in order of the instant `by`, then of pk. One statement."""
     way, beyond = ("-", "lt") if newest_first else ("", "gt")
     ordered = rows.order_by(f"{way}{by}", f"{way}pk")
     if after:

@@ -11,7 +11,7 @@ from django.db.models import Count, Min, Q, QuerySet, Sum
 from djmoney.money import Money
 
 from accounts.keyset import Page, Place, page_of
-from credits.models import Coupon, CouponEntry, CouponKind, CreditAccount, Debt
+from credits.models import Coupon, CouponEntry, CouponKind, Debt
 
 PAGE_SIZE = 25
 ENTRIES_PAGE_SIZE = 50
@@ -26,16 +26,16 @@ class Shelf(models.TextChoices):
     REVOKED = "revoked", "Revoked"
 
 
-def on_shelf(shelf: Shelf, now: datetime, prefix: str = "") -> Q:
+def on_shelf(shelf: Shelf, now: datetime) -> Q:
     """Return the condition that a coupon stands on `shelf` at `now`, swept or not (TERMS: Credit)."""
     expired = Q(expired__gt=0) | Q(remaining__gt=0, expires_at__lte=now)
     shelves = {
-        Shelf.USABLE: Q(remaining__gt=0, expires_at__gt=now) & ~expired,
+        Shelf.USABLE: Q(remaining__gt=0, expired=0, expires_at__gt=now),
         Shelf.USED_UP: Q(remaining=0, expired=0, revoked=0),
         Shelf.EXPIRED: expired,
         Shelf.REVOKED: Q(remaining=0, expired=0, revoked__gt=0),
     }
-    return _prefixed(Q(issued_at__lte=now) & shelves[shelf], prefix)
+    return Q(issued_at__lte=now) & shelves[shelf]
 
 
 def shelf_of(coupon: Coupon, now: datetime) -> Shelf:
@@ -49,7 +49,7 @@ def shelf_of(coupon: Coupon, now: datetime) -> Shelf:
 
 @dataclass(frozen=True)
 class Balance:
-    """A customer's credit and trial usable at an instant, the coupons on each shelf, and since when credit is frozen."""
+    """What of credit and trial is usable at an instant, how many coupons are on each shelf, since when it is frozen."""
 
     credit: Money
     trial: Money
@@ -60,26 +60,21 @@ class Balance:
 
 def balance(*, customer_id: int, now: datetime) -> Balance:
     """Return what the customer can use at `now`. One statement."""
-    usable = on_shelf(Shelf.USABLE, now, "coupons__")
-    credit, trial = usable & ~Q(coupons__kind=CouponKind.TRIAL), usable & Q(coupons__kind=CouponKind.TRIAL)
-    counts = {shelf.name: Count("coupons", filter=on_shelf(shelf, now, "coupons__")) for shelf in Shelf}
-    found = (
-        CreditAccount.objects.filter(pk=customer_id)
-        .values("frozen_at")
-        .annotate(
-            credit=Sum("coupons__remaining", filter=credit),
-            trial=Sum("coupons__remaining", filter=trial),
-            trial_expires_at=Min("coupons__expires_at", filter=trial),
-            **counts,
-        )
-        .first()
-    ) or {}
+    usable = on_shelf(Shelf.USABLE, now)
+    trial = Q(kind=CouponKind.TRIAL)
+    found = Coupon.objects.filter(customer=customer_id).aggregate(
+        credit=Sum("remaining", filter=usable & ~trial),
+        trial=Sum("remaining", filter=usable & trial),
+        trial_expires_at=Min("expires_at", filter=usable & trial),
+        frozen_at=Min("customer__frozen_at"),
+        **{shelf.name: Count("pk", filter=on_shelf(shelf, now)) for shelf in Shelf},
+    )
     return Balance(
-        credit=Money(found.get("credit") or 0, "USD"),
-        trial=Money(found.get("trial") or 0, "USD"),
-        trial_expires_at=found.get("trial_expires_at"),
-        shelves={shelf: found.get(shelf.name, 0) for shelf in Shelf},
-        frozen_at=found.get("frozen_at"),
+        credit=Money(found["credit"] or 0, "USD"),
+        trial=Money(found["trial"] or 0, "USD"),
+        trial_expires_at=found["trial_expires_at"],
+        shelves={shelf: found[shelf.name] for shelf in Shelf},
+        frozen_at=found["frozen_at"],
     )
 
 
@@ -89,14 +84,15 @@ def soonest_expiring(*, customer_id: int, now: datetime) -> Coupon | None:
 
 
 def coupons(*, customer_id: int, shelf: Shelf, after: Place | None, now: datetime) -> Page[Coupon]:
-    """Return a page of the coupons on a shelf: usable ones soonest-expiring first, others latest first. One statement."""
+    """Return a page of a shelf: usable coupons soonest-expiring first, others latest first. One statement."""
     rows = Coupon.objects.filter(on_shelf(shelf, now), customer=customer_id).select_related("friend")
     return page_of(rows, by="expires_at", after=after, size=PAGE_SIZE, newest_first=shelf != Shelf.USABLE)
 
 
 def open_debts(*, customer_id: int) -> QuerySet[Debt]:
     """Return what the customer's next grants settle, oldest first."""
-    return Debt.objects.filter(customer=customer_id, outstanding__gt=0).select_related("friend").order_by("opened_at", "pk")
+    debts = Debt.objects.filter(customer=customer_id, outstanding__gt=0)
+    return debts.select_related("friend").order_by("opened_at", "pk")
 
 
 def entries(*, coupon_id: int, after: int) -> QuerySet[CouponEntry]:
@@ -141,11 +137,3 @@ def export_entries(*, to: IO[str]) -> int:
     with connection.cursor() as cursor:
         cursor.copy_expert(EXPORT_ENTRIES, to)
         return int(cursor.rowcount)
-
-
-def _prefixed(condition: Q, prefix: str) -> Q:
-    """Return the condition with every field read through the relation `prefix`."""
-    moved = Q(_connector=condition.connector, _negated=condition.negated)
-    for child in condition.children:
-        moved.children.append(_prefixed(child, prefix) if isinstance(child, Q) else (f"{prefix}{child[0]}", child[1]))
-    return moved

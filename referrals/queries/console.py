@@ -19,6 +19,19 @@ from referrals.queries.stages import Stage, stage
 
 PAGE_SIZE = 25
 QUARTERS = 4
+# What comes first of what bears the same instant.
+AT_ONE_INSTANT = (
+    "joined",
+    "qualified",
+    "granted",
+    "held",
+    "refused",
+    "clawed_back",
+    "released",
+    "lifted",
+    "due",
+    "window",
+)
 
 
 class Verification(Enum):
@@ -248,7 +261,7 @@ def _events(friend: Friend, now: datetime) -> list[Event]:
     window_ends_at = referral.registered_at + timedelta(days=referral.terms.bonus_window_days)
     if now < window_ends_at and not referral.refused_at:
         events.append(Event(window_ends_at, "window", is_ahead=True))
-    return sorted(events, key=lambda event: (event.is_ahead, event.at))
+    return sorted(events, key=lambda event: (event.is_ahead, event.at, AT_ONE_INSTANT.index(event.name)))
 
 
 def _grants(referral: Referral) -> list[Event]:
@@ -284,7 +297,8 @@ def _clawbacks(referral: Referral) -> list[Event]:
 def _reviews(referral: Referral) -> list[Event]:
     """When a review began and ended: the outcome of one that led to a refusal is the decision's."""
     events = []
-    for flag in FraudFlag.objects.filter(referral=referral, severity=FraudFlag.Severity.HOLD).order_by("opened_at", "pk"):
+    holds = FraudFlag.objects.filter(referral=referral, severity=FraudFlag.Severity.HOLD)
+    for flag in holds.order_by("opened_at", "pk"):
         events.append(Event(flag.opened_at, "held"))
         if flag.closed_at and flag.outcome == FraudFlag.Outcome.RELEASED:
             events.append(Event(flag.closed_at, "released"))

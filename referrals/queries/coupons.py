@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -36,7 +37,7 @@ class Debts:
     """What the next rewards settle: in total, and the oldest of them, each with its cause."""
 
     total: Money
-    oldest: list[Debt]
+    oldest: Sequence[Debt]
     more: bool
 
 
@@ -148,7 +149,7 @@ def _debts(customer_id: int) -> Debts:
             total=Window(Sum("outstanding")),
         )[: DEBTS_SHOWN + 1]
     )
-    total = oldest[0].total if oldest else 0  # type: ignore[attr-defined]  # annotated above
+    total = oldest[0].total if oldest else 0
     return Debts(
         total=total if isinstance(total, Money) else Money(total, "USD"),
         oldest=oldest[:DEBTS_SHOWN],

@@ -22,7 +22,8 @@ CASE
     WHEN referrals_referral.payout_granted - referrals_referral.payout_let_go > 0 THEN 'paid'
     WHEN referrals_referral.qualified_at IS NOT NULL THEN 'qualified'
     WHEN EXISTS (
-        SELECT FROM referrals_reward AS reward WHERE reward.referral_id = referrals_referral.id AND reward.kind = 'payout'
+        SELECT FROM referrals_reward AS reward
+        WHERE reward.referral_id = referrals_referral.id AND reward.kind = 'payout'
     ) THEN 'clawed_back'
     ELSE 'joined'
 END
@@ -31,4 +32,4 @@ END
 
 def stage() -> RawSQL:
     """Return the expression for a query of Referral."""
-    return RawSQL(STAGE, ())
+    return RawSQL(STAGE, ())  # noqa: S611  # a constant of the code
