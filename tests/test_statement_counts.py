@@ -40,7 +40,8 @@ WITH friend AS (
         qualifying_spend, window_spend, qualified_at, payout_due_at, bonus_due_at, payout_earned, bonus_earned,
         payout_granted, payout_let_go, bonus_granted, bonus_let_go, currency, held)
     SELECT id, %(referrer)s, (SELECT min(id) FROM referrals_programmeterms), registered_at, registered_at,
-        registered_at, spend, spend, qualified_at, qualified_at + interval '30 days', registered_at + interval '120 days',
+        registered_at, spend, spend, qualified_at, qualified_at + interval '30 days',
+        registered_at + interval '120 days',
         earned, 0, granted, 0, 0, 0, 'USD', n %% 7 = 0
     FROM friend, LATERAL (
         SELECT CASE WHEN n %% 3 > 0 THEN 20 ELSE n %% 20 END AS spend,
