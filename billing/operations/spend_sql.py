@@ -31,19 +31,19 @@ FROM (
 
 JUDGE = """
 CREATE TEMPORARY TABLE judged_spend ON COMMIT DROP AS
-WITH formed AS (
-    SELECT *, CASE
-        WHEN NOT (is_id(event_id) AND is_id(account_id) AND (
-            type NOT IN ('refund', 'chargeback', 'chargeback_reversal') OR is_id(payment_id))) THEN 'id'
-        WHEN NOT is_amount(amount) THEN 'amount'
-        WHEN type NOT IN ('payment', 'refund', 'chargeback', 'chargeback_reversal') THEN 'type'
-        WHEN rfc3339(occurred_at) IS NULL THEN 'time' END AS form_fault
+WITH parsed AS MATERIALIZED (
+    SELECT *, rfc3339(occurred_at) AS instant, is_amount(amount) AS is_amount,
+           is_id(event_id) AND is_id(account_id)
+           AND (type NOT IN ('refund', 'chargeback', 'chargeback_reversal') OR is_id(payment_id)) AS has_ids
     FROM incoming_spend
-), valued AS (
-    SELECT line, event_id, account_id, type, product, currency, payment_id, form_fault,
-           CASE WHEN form_fault IS NULL THEN amount::numeric(12, 2) END AS amount,
-           CASE WHEN form_fault IS NULL THEN rfc3339(occurred_at) END AS occurred_at
-    FROM formed
+), valued AS MATERIALIZED (
+    SELECT line, event_id, account_id, type, product, currency, payment_id, instant AS occurred_at,
+           CASE WHEN is_amount THEN amount::numeric(12, 2) END AS amount,
+           CASE WHEN NOT has_ids THEN 'id'
+                WHEN NOT is_amount THEN 'amount'
+                WHEN type NOT IN ('payment', 'refund', 'chargeback', 'chargeback_reversal') THEN 'type'
+                WHEN instant IS NULL THEN 'time' END AS form_fault
+    FROM parsed
 ), checked AS (
     SELECT valued.*, customer.id AS customer_id, product.id AS product_id, product.earns_credit AS qualifies, CASE
                WHEN valued.currency <> 'USD' THEN 'currency'
