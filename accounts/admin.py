@@ -1,0 +1,201 @@
+"""The admin's pages of accounts: looked at, with the facts that staff may set as actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from accounts import clock
+from accounts.desk import ReadOnlyAdmin, ReadOnlyInline, ask_first
+from accounts.models import AccountType, ClockOffset, IdentityVerification, ImportRun, RefusedFact, User
+from accounts.operations import (
+    Identity,
+    UnableToAddPaymentMethod,
+    UnableToVerify,
+    add_payment_method,
+    pass_verification,
+    refuse_verification,
+    remove_payment_method,
+)
+
+
+class IdentityForm(forms.Form):
+    """Whom the documents name. The number goes into a keyed digest and is not kept."""
+
+    country = forms.CharField(max_length=100)
+    document_kind = forms.CharField(max_length=100, help_text="Passport, identity card, company register, …")
+    number = forms.CharField(max_length=100, widget=forms.PasswordInput)
+    account_type = forms.ChoiceField(choices=AccountType.choices)
+
+
+class SureForm(forms.Form):
+    """Nothing to fill in: the page itself is the question."""
+
+
+class VerificationInline(ReadOnlyInline):
+    model = IdentityVerification
+    fields = ("state", "account_type", "passed_at", "is_eligible")
+
+
+class UserAdmin(ReadOnlyAdmin):
+    """Customers and staff."""
+
+    list_display = (
+        "account_id",
+        "email",
+        "account_type",
+        "country",
+        "registered_at",
+        "payment_method_added_at",
+        "disqualified_at",
+        "is_staff",
+    )
+    list_filter = (
+        "account_type",
+        "is_staff",
+        "is_active",
+        ("registered_at", admin.EmptyFieldListFilter),
+        ("payment_method_added_at", admin.EmptyFieldListFilter),
+        ("disqualified_at", admin.EmptyFieldListFilter),
+    )
+    search_fields = ("account_id__exact", "email__istartswith", "referral_link__code__exact")
+    ordering = ("-pk",)
+    fields = (
+        "account_id",
+        "email",
+        "account_type",
+        "country",
+        "time_zone",
+        "created_at",
+        "registered_at",
+        "signup_attribution",
+        "payment_method_added_at",
+        "disqualified_at",
+        "is_active",
+        "is_staff",
+        "is_superuser",
+        "last_login",
+    )
+    inlines: ClassVar[list[type[Any]]] = [VerificationInline]
+    actions: Sequence[str] = (
+        "put_payment_method_on_file",
+        "take_payment_method_off_file",
+        "record_passed",
+        "record_not_passed",
+    )
+
+    def has_vouch_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_user")
+
+    @admin.action(description="Put a payment method on file", permissions=["vouch"])
+    def put_payment_method_on_file(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:
+        return ask_first(
+            self,
+            request,
+            chosen,
+            title="Put a payment method on file",
+            form_class=SureForm,
+            carry_out=lambda user, _: add_payment_method(user_id=user.pk, now=clock.now()),
+            refusals=(UnableToAddPaymentMethod,),
+        )
+
+    @admin.action(description="Take the payment method off file", permissions=["vouch"])
+    def take_payment_method_off_file(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:
+        return ask_first(
+            self,
+            request,
+            chosen,
+            title="Take the payment method off file",
+            form_class=SureForm,
+            carry_out=lambda user, _: remove_payment_method(user_id=user.pk),
+            refusals=(),
+        )
+
+    @admin.action(description="Record that verification has passed", permissions=["vouch"])
+    def record_passed(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:
+        if len(chosen[:2]) > 1:
+            messages.error(request, "A document names one account: choose one.")
+            return None
+        return ask_first(
+            self,
+            request,
+            chosen,
+            title="Record that verification has passed",
+            form_class=IdentityForm,
+            carry_out=lambda user, answer: pass_verification(
+                user_id=user.pk,
+                identity=Identity(answer["country"], answer["document_kind"], answer["number"]),
+                account_type=answer["account_type"],
+                now=clock.now(),
+            ),
+            refusals=(UnableToVerify,),
+        )
+
+    @admin.action(description="Record that verification has not passed", permissions=["vouch"])
+    def record_not_passed(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:
+        return ask_first(
+            self,
+            request,
+            chosen,
+            title="Record that verification has not passed",
+            form_class=SureForm,
+            carry_out=lambda user, _: refuse_verification(user_id=user.pk),
+            refusals=(UnableToVerify,),
+        )
+
+
+@admin.register(IdentityVerification)
+class IdentityVerificationAdmin(ReadOnlyAdmin):
+    """What verification found; it is recorded by an action on the account."""
+
+    list_display = ("customer", "state", "account_type", "passed_at", "is_eligible")
+    list_filter = ("state", "account_type", "is_eligible")
+    list_select_related = ("customer",)
+    search_fields = ("customer__account_id__exact", "customer__email__istartswith", "identity_digest__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(ImportRun)
+class ImportRunAdmin(ReadOnlyAdmin):
+    """Readings of files."""
+
+    list_display = (
+        "kind",
+        "started_at",
+        "finished_at",
+        "lines_done",
+        "accepted",
+        "waiting",
+        "duplicate",
+        "refused",
+    )
+    list_filter = ("kind", ("finished_at", admin.EmptyFieldListFilter))
+    search_fields = ("file_digest__exact",)
+    ordering = ("-pk",)
+
+
+@admin.register(RefusedFact)
+class RefusedFactAdmin(ReadOnlyAdmin):
+    """Rows of files that were refused, each with its code."""
+
+    list_display = ("run", "line", "code", "message")
+    list_filter = ("run__kind",)
+    list_select_related = ("run",)
+    search_fields = ("run__file_digest__exact", "code__exact", "fact__event_id__exact", "fact__account_id__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(ClockOffset)
+class ClockOffsetAdmin(ReadOnlyAdmin):
+    """How far the demo's clock runs ahead."""
+
+    list_display = ("id", "ahead")
+
+
+admin.site.register(User, UserAdmin)

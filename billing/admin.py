@@ -1,0 +1,69 @@
+"""The admin's pages of the catalogue and of spend: facts, looked at."""
+
+from django.contrib import admin
+
+from accounts.desk import ReadOnlyAdmin, ReadOnlyInline
+from billing.models import Product, SpendBatch, SpendEvent, WaitingReversal
+
+
+class ReversalInline(ReadOnlyInline):
+    model = SpendEvent
+    fk_name = "payment"
+    verbose_name_plural = "reversals"
+    fields = ("event_id", "type", "amount", "original_amount", "original_currency", "occurred_at")
+    ordering = ("pk",)
+
+
+@admin.register(Product)
+class ProductAdmin(ReadOnlyAdmin):
+    list_display = ("code", "name", "family", "earns_credit", "accepts_credit", "accepts_trial")
+    list_filter = ("family", "earns_credit", "accepts_credit", "accepts_trial")
+    search_fields = ("code__exact", "name__icontains")
+    ordering = ("code",)
+
+
+@admin.register(SpendBatch)
+class SpendBatchAdmin(ReadOnlyAdmin):
+    list_display = ("id", "source", "received_at", "run", "accepted", "waiting", "duplicate", "refused", "applied_at")
+    list_filter = (("applied_at", admin.EmptyFieldListFilter),)
+    list_select_related = ("run",)
+    search_fields = ("id__exact", "run__file_digest__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(SpendEvent)
+class SpendEventAdmin(ReadOnlyAdmin):
+    list_display = (
+        "event_id",
+        "source",
+        "customer",
+        "type",
+        "product",
+        "payment",
+        "amount",
+        "qualifies",
+        "occurred_at",
+    )
+    list_filter = ("type", "qualifies")
+    list_select_related = ("customer", "product", "payment")
+    search_fields = ("event_id__exact", "payment__event_id__exact", "customer__account_id__exact")
+    ordering = ("-pk",)
+    inlines = [ReversalInline]
+
+
+@admin.register(WaitingReversal)
+class WaitingReversalAdmin(ReadOnlyAdmin):
+    list_display = (
+        "event_id",
+        "source",
+        "customer",
+        "type",
+        "payment_event_id",
+        "original_amount",
+        "original_currency",
+        "occurred_at",
+    )
+    list_filter = ("type",)
+    list_select_related = ("customer",)
+    search_fields = ("event_id__exact", "payment_event_id__exact", "customer__account_id__exact")
+    ordering = ("-pk",)
