@@ -195,7 +195,7 @@ def test_a_payout_coupon_says_why_it_is_that_much(alice: User, bob: User) -> Non
     settle_at(day(2, 19))
     page = read(alice, address(coupon_of(alice, CouponKind.PAYOUT)))
     assert "Payout of $20.00" in page
-    assert "Amount $20.00 = Left $0.00 + Used $0.00 + Expired $20.00 + Revoked $0.00" in page
+    assert "Amount $20.00 Left = $0.00 Used + $0.00 Expired + $20.00 Revoked + $0.00" in page
     assert "Why it is $20.00 For your friend · joined January 2026, as of 19 Feb 2026, 00:00:" in page
     assert "Qualifying spend $21.00 ≥ $20.00 Payout $20.00" in page
 
@@ -273,7 +273,7 @@ def test_every_movement_stands_with_what_was_left_after_it(alice: User, bob: Use
     record(chargeback(bob, "back", "12", "ecs", day(5, 3)))
     settle_at(day(5, 4))
     page = read(alice, address(coupon_of(alice, CouponKind.PAYOUT)))
-    assert "Amount $20.00 = Left $0.00 + Used $15.00 + Expired $0.00 + Revoked $5.00" in page
+    assert "Amount $20.00 Left = $0.00 Used + $15.00 Expired + $0.00 Revoked + $5.00" in page
     assert "Received 19 Feb 2026, 00:00 +$20.00 $20.00" in page
     assert "Used Order order-77 20 Feb 2026, 00:00 −$15.00 $5.00" in page
     assert "Revoked 4 May 2026, 00:00 −$5.00 $0.00" in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.template.loader import render_to_string
 from django.test import Client
 from djmoney.money import Money
 
@@ -384,3 +385,10 @@ def test_pages_hold_no_inline_style_or_script(alice: User, bob: User, address: s
     assert "<style" not in page
     assert "<script>" not in page
     assert " onclick=" not in page
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 500])
+def test_the_page_of_an_error_needs_nothing_but_itself(code: int) -> None:
+    page = words(render_to_string(f"{code}.html"))
+    assert f"Error {code}" in page
+    assert "To the start page" in page
