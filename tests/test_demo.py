@@ -273,6 +273,12 @@ def test_refund_takes_what_is_left_of_the_latest_purchase(story: datetime, worke
     assert b"no purchase to refund" in client.get("/dev/mail/").content
 
 
+def test_refused_purchase_is_said(demo: None, transactional_db: None, worker: None, client: Client) -> None:
+    load_demo(now=datetime.now(UTC) + timedelta(days=7))  # its newest friend registers tomorrow
+    press(signed_in(client), "spend", "friend")
+    assert b"The purchase was refused (time)" in client.get("/dev/mail/").content
+
+
 @pytest.mark.parametrize("who", ["friend", "staff"])
 def test_nobody_makes_other_peoples_friends_spend(story: datetime, client: Client, who: str) -> None:
     signed_in(client, who)

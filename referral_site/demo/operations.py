@@ -5,10 +5,18 @@ from datetime import datetime
 from decimal import Decimal
 
 from accounts.models import User
-from billing.operations import Receipt, SpendFact, record_spend
+from billing.operations import SpendFact, record_spend
 from referral_site.demo.queries import last_purchase
 
 PURCHASE = Decimal("25.00")
+
+
+class UnableToBuy(Exception):
+    """The purchase was refused; `code` is that of TERMS "Facts that are refused"."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class UnableToRefund(Exception):
@@ -19,8 +27,8 @@ class UnableToRefund(Exception):
         self.code = code
 
 
-def buy(*, friend: User, now: datetime) -> Receipt:
-    """Let the friend pay $25 in cash for ECS, as an order at the console would."""
+def buy(*, friend: User, now: datetime) -> None:
+    """Let the friend pay $25 in cash for ECS, as an order at the console would. Raises UnableToBuy."""
     fact = SpendFact(
         line=1,
         event_id=f"order-{secrets.token_hex(8)}",
@@ -32,7 +40,9 @@ def buy(*, friend: User, now: datetime) -> Receipt:
         occurred_at=now.isoformat(),
         payment_id="",
     )
-    return record_spend(source="console", facts=[fact], now=now)
+    receipt = record_spend(source="console", facts=[fact], now=now)
+    if receipt.refusals:
+        raise UnableToBuy(receipt.refusals[0].code)
 
 
 def refund_last_purchase(*, friend: User, now: datetime) -> Decimal:

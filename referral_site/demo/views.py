@@ -20,7 +20,7 @@ from accounts.operations.demo_clock import UnableToMoveClock, move_clock
 from referral_site.demo.forms import STEPS, MoveClockForm
 from referral_site.demo.jobs import run_jobs
 from referral_site.demo.mail import newest_mails
-from referral_site.demo.operations import PURCHASE, UnableToRefund, buy, refund_last_purchase
+from referral_site.demo.operations import PURCHASE, UnableToBuy, UnableToRefund, buy, refund_last_purchase
 from referral_site.demo.queries import referral_of
 from referral_site.demo.story import FRIEND, REFERRER, STAFF
 from referrals.models import Referral
@@ -85,7 +85,11 @@ def mail(request: HttpRequest) -> HttpResponse:
 def spend(request: HttpRequest, referral_id: int) -> HttpResponse:
     """Let a friend of the reader spend $25."""
     referral = referral_or_404(request, referral_id)
-    buy(friend=referral.friend, now=clock.now())
+    try:
+        buy(friend=referral.friend, now=clock.now())
+    except UnableToBuy as refusal:
+        messages.error(request, f"The purchase was refused ({refusal.code}).")
+        return back(request)
     tell_outcome(request, f"The friend paid ${PURCHASE} for Elastic Compute Service.")
     return back(request)
 
