@@ -203,6 +203,8 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 ACCOUNT_PREVENT_ENUMERATION = True
+# A newer sign-up wins at once, so that a second mail to an address must not have to wait.
+ACCOUNT_RATE_LIMITS = {"confirm_email": "5/m/key"}
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_FORMS = {
     "signup": "referrals.forms.SignUpForm",
