@@ -1,0 +1,159 @@
+"""A row of every model for each of many people, so that pages can be counted: not a true story."""
+
+from datetime import timedelta
+from typing import Any
+
+from accounts.models import IdentityVerification, ImportRun, RefusedFact, User
+from billing.models import Product, SpendBatch, SpendEvent, WaitingReversal
+from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionReturn
+from referrals.models import (
+    Clawback,
+    Decision,
+    DecisionReason,
+    FraudFlag,
+    ProgrammeTerms,
+    Referral,
+    ReferralLink,
+    Reward,
+)
+from tests.facts import NOW, day
+
+MONEY = {"earned": 20, "qualifying_spend": 20, "window_spend": 20}
+
+
+def gather(people: range) -> None:
+    """Write a row of every model for each of these people, and as many friends."""
+    friends = User.objects.bulk_create([person(f"friend-{n}") for n in people])
+    referrers = User.objects.bulk_create([person(f"referrer-{n}") for n in people])
+    who = list(zip(people, referrers, friends, strict=True))
+    IdentityVerification.objects.bulk_create([IdentityVerification(customer=user) for _, user, _ in who])
+    runs = ImportRun.objects.bulk_create([ImportRun(kind="spend", started_at=NOW, finished_at=NOW) for _ in people])
+    RefusedFact.objects.bulk_create([RefusedFact(run=run, code="id", message="", fact={}) for run in runs])
+    gather_credit(who)
+    gather_spend(who, runs)
+    gather_referrals(who)
+
+
+def person(name: str) -> User:
+    return User(account_id=name, email=f"{name}@example.com", created_at=NOW, registered_at=NOW)
+
+
+def gather_credit(who: list[tuple[int, User, User]]) -> None:
+    accounts = CreditAccount.objects.bulk_create([CreditAccount(customer=user) for _, user, _ in who])
+    when = {"occurred_at": NOW, "recorded_at": NOW}
+    coupons = Coupon.objects.bulk_create(
+        [
+            Coupon(
+                customer=account,
+                kind="payout",
+                friend=friend,
+                source=f"crowd:{n}",
+                amount=20,
+                remaining=20,
+                issued_at=NOW,
+                expires_at=NOW + timedelta(days=180),
+            )
+            for account, (n, _, friend) in zip(accounts, who, strict=True)
+        ]
+    )
+    redemptions = Redemption.objects.bulk_create(
+        [
+            Redemption(source="crowd", redemption_id=account.pk, customer=account, amount=1, **when)
+            for account in accounts
+        ]
+    )
+    RedemptionReturn.objects.bulk_create(
+        [RedemptionReturn(redemption=redemption, return_id="r", amount=1, **when) for redemption in redemptions]
+    )
+    CouponEntry.objects.bulk_create(
+        [CouponEntry(coupon=coupon, type="ISSUE", amount=20, balance_after=20, **when) for coupon in coupons]
+    )
+    debts = Debt.objects.bulk_create(
+        [
+            Debt(
+                customer=account,
+                friend=friend,
+                kind="payout",
+                source=f"crowd:{n}",
+                amount=5,
+                outstanding=5,
+                opened_at=NOW,
+            )
+            for account, (n, _, friend) in zip(accounts, who, strict=True)
+        ]
+    )
+    DebtEntry.objects.bulk_create(
+        [DebtEntry(debt=debt, type="OPEN", amount=5, balance_after=5, **when) for debt in debts]
+    )
+
+
+def gather_spend(who: list[tuple[int, User, User]], runs: list[ImportRun]) -> None:
+    products = Product.objects.bulk_create(
+        [
+            Product(
+                code=f"crowd-{n}", name="P", family="DNS", earns_credit=True, accepts_credit=True, accepts_trial=True
+            )
+            for n, _, _ in who
+        ]
+    )
+    batches = SpendBatch.objects.bulk_create([SpendBatch(source="crowd", received_at=NOW, run=run) for run in runs])
+    facts: list[dict[str, Any]] = [
+        {"batch": batch, "source": "crowd", "customer": friend, "original_currency": "USD", "occurred_at": NOW}
+        for batch, (_, _, friend) in zip(batches, who, strict=True)
+    ]
+    worth: dict[str, Any] = {"original_amount": 9, "amount": 9, "qualifies": True}
+    payments = SpendEvent.objects.bulk_create(
+        [
+            SpendEvent(type="payment", event_id=f"p-{product.pk}", product=product, **worth, **fact)
+            for product, fact in zip(products, facts, strict=True)
+        ]
+    )
+    SpendEvent.objects.bulk_create(
+        [
+            SpendEvent(type="refund", event_id=f"r-{payment.pk}", payment=payment, **worth, **fact)
+            for payment, fact in zip(payments, facts, strict=True)
+        ]
+    )
+    WaitingReversal.objects.bulk_create(
+        [
+            WaitingReversal(
+                type="refund", event_id=f"w-{n}", payment_event_id="none", original_amount=9, fact={}, **fact
+            )
+            for n, fact in enumerate(facts, start=payments[0].pk)
+        ]
+    )
+
+
+def gather_referrals(who: list[tuple[int, User, User]]) -> None:
+    versions = ProgrammeTerms.objects.bulk_create(
+        [ProgrammeTerms(starts_at=day(1, 1, 2000) + timedelta(days=n)) for n, _, _ in who]
+    )
+    ReferralLink.objects.bulk_create(
+        [ReferralLink(owner=user, code=f"crowd-{n}", created_at=NOW) for n, user, _ in who]
+    )
+    referrals = Referral.objects.bulk_create(
+        [
+            Referral(friend=friend, referrer=user, terms=terms, registered_at=NOW, created_at=NOW, bonus_due_at=NOW)
+            for terms, (_, user, friend) in zip(versions, who, strict=True)
+        ]
+    )
+    first: dict[str, Any] = {"kind": "payout", "n": 1, "recorded_at": NOW, **MONEY}
+    Reward.objects.bulk_create(
+        [Reward(referral=one, amount=20, debts_settled=20, granted_at=NOW, **first) for one in referrals]
+    )
+    Clawback.objects.bulk_create(
+        [
+            Clawback(referral=one, revoked=20, let_go=0, debt=0, refused=False, clawed_back_at=NOW, **first)
+            for one in referrals
+        ]
+    )
+    flags = FraudFlag.objects.bulk_create(
+        [FraudFlag(referral=one, rule="crowd", severity="note", opened_at=NOW) for one in referrals]
+    )
+    decisions = Decision.objects.bulk_create(
+        [
+            Decision(action="note", referral=flag.referral, flag=flag, actor=user, decided_at=NOW)
+            for flag, (_, user, _) in zip(flags, who, strict=True)
+        ]
+    )
+    DecisionReason.objects.bulk_create([DecisionReason(decision=decision, text="A crowd.") for decision in decisions])

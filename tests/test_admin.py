@@ -1,0 +1,303 @@
+"""The staff's desk: every table is looked at, decisions ask for their reason, and nothing else is written."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.db import connection, models
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from referrals.models import Decision, FraudFlag, ProgrammeTerms, Referral, ReferralLink
+from tests.crowd import gather
+from tests.facts import JANUARY, register
+from tests.story import cause_everything
+
+pytestmark = pytest.mark.django_db
+
+OURS = ("accounts", "credits", "billing", "referrals")
+MODELS: list[type[models.Model]] = [model for app in OURS for model in apps.get_app_config(app).get_models()]
+by_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+
+
+@pytest.fixture
+def staff() -> User:
+    return User.objects.create_superuser("boss@example.com", account_id="boss", created_at=JANUARY)
+
+
+@pytest.fixture
+def desk(client: Client, staff: User) -> Client:
+    client.force_login(staff)
+    return client
+
+
+@pytest.fixture
+def alice() -> User:
+    return register("alice")
+
+
+@pytest.fixture
+def referral(alice: User) -> Referral:
+    return Referral.objects.get(friend=register("bob", referred_by=alice))
+
+
+def page(model: type[models.Model], name: str, *arguments: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=arguments)
+
+
+def act(desk: Client, row: models.Model, action: str, **answer: Any) -> Any:
+    """Choose an action for a row; with an answer, answer the page that asks."""
+    form = {"action": action, "_selected_action": [row.pk], **answer}
+    if answer:
+        form["carry_out"] = "yes"
+    return desk.post(page(type(row), "changelist"), form, follow=True)
+
+
+def statements(desk: Client, model: type[models.Model]) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        assert desk.get(page(model, "changelist")).status_code == 200
+    return len(captured)
+
+
+def test_every_model_has_its_pages() -> None:
+    assert [model.__name__ for model in MODELS if not admin.site.is_registered(model)] == []
+
+
+def test_lists_run_the_same_statements_for_10_and_200_rows(desk: Client) -> None:
+    gather(range(10))
+    few = {model.__name__: statements(desk, model) for model in MODELS for _ in range(2)}
+    gather(range(10, 200))
+    many = {model.__name__: statements(desk, model) for model in MODELS}
+    assert many == few
+
+
+def test_crowd_has_a_row_of_every_model() -> None:
+    gather(range(1))
+    assert [model.__name__ for model in MODELS if not model._default_manager.exists()] == ["ClockOffset"]
+
+
+@pytest.fixture
+def story() -> None:
+    cause_everything()
+
+
+@pytest.mark.usefixtures("story")
+def test_every_row_of_a_true_story_opens(desk: Client) -> None:
+    for model in MODELS:
+        for row in model._default_manager.all():
+            answer = desk.get(page(model, "change", row.pk))
+            assert answer.status_code == 200
+            assert b'name="_save"' not in answer.content
+
+
+@by_model
+def test_rows_are_written_by_operations_only(desk: Client, model: type[models.Model]) -> None:
+    gather(range(1))
+    if model.__name__ == "ClockOffset":
+        return
+    row = model._default_manager.latest("pk")
+    assert desk.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    if model is not ProgrammeTerms:
+        assert desk.get(page(model, "add")).status_code == 403
+    assert desk.post(page(model, "change", row.pk), {}).status_code == 403
+    assert model._default_manager.filter(pk=row.pk).exists()
+
+
+SEARCHES = [
+    ("accounts.User", "bob@example", 1),
+    ("accounts.User", "bob", 1),
+    ("accounts.User", "alices-link", 1),
+    ("referrals.Referral", "bob", 1),
+    ("referrals.Referral", "alice", 5),
+    ("referrals.Referral", "alices-link", 5),
+    ("referrals.ReferralLink", "alices-link", 1),
+    ("billing.SpendEvent", "bob-12", 3),
+    ("billing.WaitingReversal", "waits", 1),
+    ("credits.Coupon", "gus", 1),
+    ("credits.Redemption", "order", 1),
+    ("referrals.Decision", "gus", 1),
+]
+
+
+@pytest.mark.usefixtures("story")
+def test_search_finds_by_address_id_and_code(desk: Client) -> None:
+    for name, words, found in SEARCHES:
+        answer = desk.get(page(apps.get_model(name), "changelist"), {"q": words})
+        assert (name, words, answer.context["cl"].result_count) == (name, words, found)
+
+
+@pytest.mark.usefixtures("story")
+def test_every_search_and_filter_runs(desk: Client) -> None:
+    for model in MODELS:
+        changelist = desk.get(page(model, "changelist"), {"q": "7"} if model.__name__ != "ClockOffset" else {})
+        assert changelist.status_code == 200
+        for choice in changelist.context["cl"].filter_specs:
+            for option in choice.choices(changelist.context["cl"]):
+                assert desk.get(page(model, "changelist") + option["query_string"]).status_code == 200
+
+
+# Who may come in
+
+
+def test_staff_sign_in_where_everybody_does(client: Client) -> None:
+    answer = client.get(reverse("admin:login"))
+    assert answer.status_code == 302
+    assert answer["Location"].startswith(reverse("account_login"))
+
+
+def test_customer_is_not_let_in(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    assert client.get(reverse("admin:login")).status_code == 403
+
+
+def test_staff_without_the_permission_look_but_do_not_decide(client: Client, referral: Referral) -> None:
+    clerk = User.objects.create_user("clerk@example.com", is_staff=True, created_at=JANUARY)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_referral"))
+    client.force_login(clerk)
+    assert b'value="refuse"' not in client.get(page(Referral, "changelist")).content
+    act(client, referral, "refuse", reason="Because I can.")
+    referral.refresh_from_db()
+    assert referral.refused_at is None
+
+
+# Decisions
+
+
+@pytest.mark.parametrize("action", ["hold", "refuse"])
+def test_decision_asks_for_its_reason_first(desk: Client, referral: Referral, action: str) -> None:
+    for answer in (act(desk, referral, action), act(desk, referral, action, reason="  ")):
+        assert answer.status_code == 200
+        assert b'name="reason"' in answer.content
+    assert not Decision.objects.exists()
+
+
+def test_referral_is_held_and_released(desk: Client, staff: User, referral: Referral) -> None:
+    act(desk, referral, "hold", reason="The same card.", rule="card", severity="hold")
+    assert Referral.objects.get(held=True) == referral
+    act(desk, FraudFlag.objects.get(), "release", reason="A family.")
+    assert Referral.objects.get(held=False) == referral
+    assert list(Decision.objects.order_by("pk").values_list("action", "actor", "reason__text")) == [
+        ("hold", staff.pk, "The same card."),
+        ("release", staff.pk, "A family."),
+    ]
+
+
+def test_referral_is_refused_and_the_refusal_lifted(desk: Client, referral: Referral) -> None:
+    act(desk, referral, "refuse", reason="The same person.")
+    referral.refresh_from_db()
+    assert referral.refused_at is not None
+    again = act(desk, referral, "refuse", reason="The same person.")
+    assert b"That is so already." in again.content
+    act(desk, referral, "lift_refusal", reason="It was a cousin.")
+    referral.refresh_from_db()
+    assert referral.refused_at is None
+
+
+@pytest.mark.parametrize(
+    ("choice", "refused"),
+    [({"refuse": "unpaid"}, 2), ({"refuse": "none"}, 0), ({"refuse": "these", "friends": "bob"}, 1)],
+)
+def test_account_is_disqualified_and_reinstated(
+    desk: Client, alice: User, referral: Referral, choice: dict[str, str], refused: int
+) -> None:
+    register("cem", referred_by=alice)
+    act(desk, alice, "disqualify", reason="Card theft.", **choice)
+    alice.refresh_from_db()
+    assert alice.disqualified_at is not None
+    assert Referral.objects.filter(refused_at__isnull=False).count() == refused
+    act(desk, alice, "reinstate", reason="Somebody else.")
+    alice.refresh_from_db()
+    assert alice.disqualified_at is None
+
+
+def test_friends_that_nobody_referred_are_not_refused_with_an_account(desk: Client, alice: User) -> None:
+    answer = act(desk, alice, "disqualify", reason="Fraud.", refuse="these", friends="alice")
+    assert b"no friend that anybody referred" in answer.content
+    alice.refresh_from_db()
+    assert alice.disqualified_at is None
+
+
+def test_link_is_switched_off_and_on(desk: Client, alice: User) -> None:
+    link = ReferralLink.objects.create(owner=alice, code="alices-link", created_at=JANUARY)
+    act(desk, link, "switch_off", reason="Spam.")
+    link.refresh_from_db()
+    assert link.switched_off_at is not None
+    act(desk, link, "switch_on", reason="No spam.")
+    link.refresh_from_db()
+    assert link.switched_off_at is None
+
+
+# Facts
+
+
+def test_payment_method_and_verification_are_set_as_facts(desk: Client, alice: User) -> None:
+    act(desk, alice, "put_payment_method_on_file", sure="yes")
+    act(desk, alice, "record_passed", country="DE", document_kind="passport", number="C01", account_type="individual")
+    alice.refresh_from_db()
+    assert alice.payment_method_added_at is not None
+    assert alice.verification.is_eligible
+    assert ReferralLink.objects.filter(owner=alice).exists()
+    act(desk, alice, "take_payment_method_off_file", sure="yes")
+    alice.refresh_from_db()
+    assert alice.payment_method_added_at is None
+
+
+def test_number_of_a_document_is_kept_nowhere(desk: Client, alice: User) -> None:
+    act(
+        desk,
+        alice,
+        "record_passed",
+        country="DE",
+        document_kind="passport",
+        number="C01X00T47",
+        account_type="individual",
+    )
+    assert "C01X00T47" not in alice.verification.identity_digest
+    assert "C01X00T47" not in desk.get(page(User, "change", alice.pk)).content.decode()
+
+
+def test_verification_that_has_not_passed(desk: Client, alice: User) -> None:
+    act(desk, alice, "record_not_passed", sure="yes")
+    assert alice.verification.state == "refused"
+
+
+# Terms
+
+
+def terms_form(starts_at: Any, **changed: Any) -> dict[str, Any]:
+    numbers = {
+        field.name: getattr(ProgrammeTerms(), field.name)
+        for field in ProgrammeTerms._meta.fields
+        if field.name not in ("id", "starts_at")
+    }
+    start = {"starts_at_0": starts_at.strftime("%Y-%m-%d"), "starts_at_1": starts_at.strftime("%H:%M:%S")}
+    return {**numbers, **start, **changed}
+
+
+def test_terms_are_set_for_the_future_and_changed_until_they_start(desk: Client) -> None:
+    start = timezone.now() + timedelta(days=1)
+    desk.post(page(ProgrammeTerms, "add"), terms_form(start, payout=25))
+    terms = ProgrammeTerms.objects.latest("pk")
+    assert terms.payout == 25
+    desk.post(page(ProgrammeTerms, "change", terms.pk), terms_form(start, payout=30))
+    terms.refresh_from_db()
+    assert terms.payout == 30
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=-1), timedelta(minutes=4)])
+def test_terms_do_not_start_without_notice(desk: Client, ahead: timedelta) -> None:
+    answer = desk.post(page(ProgrammeTerms, "add"), terms_form(timezone.now() + ahead))
+    assert b"more than 5 minutes from now" in answer.content
+    assert ProgrammeTerms.objects.count() == 1
+
+
+def test_started_terms_are_looked_at(desk: Client) -> None:
+    terms = ProgrammeTerms.objects.get()
+    assert b'name="_save"' not in desk.get(page(ProgrammeTerms, "change", terms.pk)).content
+    assert desk.post(page(ProgrammeTerms, "change", terms.pk), terms_form(timezone.now())).status_code == 403
