@@ -19,10 +19,10 @@ run: $(BIN)/.runs
 	@REFERRAL_DEMO=1 $(BIN)/python manage.py run
 
 test: lint check browser
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-long: $(BIN)/.tests browser
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --numprocesses 2
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(BIN)/.tests
 	$(BIN)/ruff check .

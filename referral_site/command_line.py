@@ -34,26 +34,19 @@ def run_command(argv: list[str]) -> None:
 
 
 def migrate_if_new() -> None:
-    """Migrate the embedded database if nobody ever did, so that a command run alone on a fresh machine works."""
-    if not settings.EMBEDDED.postgres:
+    """Migrate the embedded database if nobody ever did to the end, so that a command run alone on a new one works."""
+    migrated = settings.DATA_DIR / "postgres" / "migrated"
+    if not settings.EMBEDDED.postgres or migrated.exists():
         return
     django.setup()
-    if has_tables():
-        return
     with (settings.DATA_DIR / "migrating.lock").open("w") as lock:
-        # Two first commands at once: the second waits, and finds the tables.
+        # Two first commands at once: the second waits, and finds it done.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not has_tables():
+        if not migrated.exists():
             call_command("migrate", verbosity=0)
-
-
-def has_tables() -> bool:
-    """Whether the database was migrated, at least in part. Leaves no connection open that a fork could inherit."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('django_migrations') IS NOT NULL")
-        (found,) = cursor.fetchone()
-    connection.close()
-    return bool(found)
+            # A fork must not inherit the connection.
+            connection.close()
+            migrated.touch()
 
 
 def end_on_termination() -> None:

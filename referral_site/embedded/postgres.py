@@ -59,6 +59,7 @@ class Postgres:
         """Stop it, breaking off what still runs on it."""
         if not self.is_alive():
             return
+        self.admit_system_user()
         try:
             self.run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data))
         except subprocess.CalledProcessError:

@@ -6,9 +6,11 @@ import shlex
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import StringIO
 from types import FrameType
 from typing import Any
 
@@ -18,6 +20,7 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from honcho.manager import Manager
+from honcho.process import Process
 
 from referral_site import embedded
 
@@ -48,7 +51,7 @@ class Command(BaseCommand):
         """Migrate, and load the demo where this is one."""
         call_command("migrate", verbosity=0)
         if settings.DEMO and "demo" in get_commands():
-            call_command("demo", stdout=self.stdout)
+            call_command("demo", stdout=StringIO())
 
     def greet(self) -> None:
         """Say where the site is, and who can sign in."""
@@ -98,6 +101,7 @@ def refuse_taken_port() -> None:
 def run_children() -> int:
     """Run web, worker and beat until one ends or we are told to stop, and return the exit code of the first to end."""
     manager = Manager()
+    manager._process_ctor = Child
     environment = os.environ | {MARK: str(settings.DATA_DIR), "PYTHONUNBUFFERED": "1"}
     for name, command in children().items():
         manager.add_process(name, f"exec {shlex.join([sys.executable, *command])}", env=environment)
@@ -114,10 +118,28 @@ def run_children() -> int:
     return manager.returncode or 0
 
 
+class Child(Process):  # type: ignore[misc]  # honcho ships no types
+    """A child that takes what it started with it: a killed web server would leave its workers behind."""
+
+    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
+        """Run it to its end, and pass its output on."""
+        threading.Thread(target=self.end_group, daemon=True).start()
+        super().run(events, ignore_signals)
+
+    def end_group(self) -> None:
+        """Wait until the child has ended, then kill what is left of its group."""
+        while self._child is None:
+            time.sleep(0.1)
+        self._child.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+
+
 def children() -> dict[str, list[str]]:
     """The arguments of Python for each child."""
     web = ["--interface", "wsgi", "--host", settings.HOST, "--port", str(settings.PORT), "--blocking-threads", "4"]
-    celery = ["-m", "celery", "--app", "referral_site", "--quiet"]
+    # In a container one is root, and the demo is no place to be warned of it.
+    celery = ["-W", "ignore:You're running the worker", "-m", "celery", "--app", "referral_site", "--quiet"]
     return {
         "web": ["-m", "granian", *web, "--log-level", "warning", "referral_site.wsgi:application"],
         "worker": [*celery, "worker", "--concurrency", "2", "--without-gossip", "--without-mingle"],

@@ -1,0 +1,87 @@
+"""Production starts with everything it needs and nothing of the demo; secrets of development stay on the machine."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.running import manage
+
+PRODUCTION = {
+    "REFERRAL_ENVIRONMENT": "production",
+    "SECRET_KEY": "only-for-this-test-" * 4,
+    "IDENTITY_DIGEST_KEY": "only for this test",
+    "ALLOWED_HOSTS": "referrals.example.com",
+    "SITE_URL": "https://referrals.example.com",
+    "DATABASE_URL": "postgres://nobody@localhost/nothing",
+    "REDIS_URL": "redis://localhost:1/0",
+    "EMAIL_URL": "smtp+tls://localhost:587",
+    "DEFAULT_FROM_EMAIL": "referrals@example.com",
+    "OPERATOR_NAME": "Example Cloud",
+}
+NEEDED = sorted(PRODUCTION.keys() - {"REFERRAL_ENVIRONMENT"})
+
+
+def test_production_with_all_its_settings_passes_every_check_without_a_warning() -> None:
+    check = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+
+    assert check.returncode == 0, check.stderr
+    assert "WARNING" not in check.stderr
+
+
+def test_production_names_every_missing_setting_at_once() -> None:
+    check = manage("check", REFERRAL_ENVIRONMENT="production")
+
+    assert check.returncode == 1
+    assert all(f"{name} is not set" in check.stderr for name in NEEDED)
+    assert "Traceback" not in check.stderr
+
+
+@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("value", [None, " "])
+def test_production_refuses_to_start_without(name: str, value: str | None) -> None:
+    settings = {key: text for key, text in PRODUCTION.items() if key != name} | ({name: value} if value else {})
+
+    check = manage("check", **settings)
+
+    assert check.returncode == 1
+    assert check.stderr == f"check: Production does not start: {name} is not set.\n"
+
+
+@pytest.mark.parametrize("name", ["REFERRAL_DEMO", "DEBUG"])
+def test_production_refuses_to_start_with(name: str) -> None:
+    check = manage("check", **PRODUCTION, **{name: "1"})
+
+    assert check.returncode == 1
+    assert check.stderr == f"check: Production does not start: {name} must be off.\n"
+
+
+def test_production_refuses_an_address_without_tls() -> None:
+    check = manage("check", **PRODUCTION | {"SITE_URL": "http://referrals.example.com"})
+
+    assert check.stderr == "check: Production does not start: SITE_URL must start with https://.\n"
+
+
+def test_an_environment_with_another_name_is_refused() -> None:
+    check = manage("check", REFERRAL_ENVIRONMENT="prod")
+
+    assert check.returncode == 1
+    assert "REFERRAL_ENVIRONMENT is 'prod'" in check.stderr
+
+
+def test_secrets_of_development_are_made_once_for_their_owner_only(tmp_path: Path) -> None:
+    manage("check", REFERRAL_DATA_DIR=str(tmp_path))
+    first = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
+    manage("check", REFERRAL_DATA_DIR=str(tmp_path))
+    second = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
+
+    assert first == second
+    assert first.keys() == {"SECRET_KEY", "IDENTITY_DIGEST_KEY"}
+    assert first["SECRET_KEY"] != first["IDENTITY_DIGEST_KEY"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "secrets").iterdir()} == {0o600}
+
+
+def test_a_check_starts_no_server(tmp_path: Path) -> None:
+    manage("check", REFERRAL_DATA_DIR=str(tmp_path))
+
+    assert {path.name for path in tmp_path.iterdir()} == {"secrets"}
