@@ -1,5 +1,7 @@
 """The books, proved within a test."""
 
+from collections.abc import Collection
+
 from referral_site.audit import audit
 
 
@@ -8,7 +10,7 @@ def breaches() -> dict[str, list[str]]:
     return {finding.invariant.name: finding.lines for finding in audit() if finding.rows}
 
 
-def assert_clean_audit() -> None:
-    """Fail where any invariant of the books is broken, with the rows that break it."""
-    broken = breaches()
+def assert_clean_audit(*, but_for: Collection[str] = ()) -> None:
+    """Fail where an invariant of the books is broken, `but_for` those named, with the rows that break it."""
+    broken = {name: lines for name, lines in breaches().items() if name not in but_for}
     assert not broken, "\n" + "\n".join(line for lines in broken.values() for line in lines)

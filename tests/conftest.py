@@ -40,7 +40,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from referral_site import embedded
-from tests import pristine
+from tests import books, pristine
 
 # As many random histories as the issue asks for, with no deadline: a history takes as long as its database takes.
 for profile, histories in (("default", 200), ("long", 5000)):
@@ -56,6 +56,7 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, and give each worker of pytest-xdist a cache of its own."""
+    config.addinivalue_line("markers", "untrue_rows(*invariants): rows that it writes itself break these, or any if none is named")
     # The system's zone is not the product's: what depends on it fails here.
     os.environ["TZ"] = "Asia/Kathmandu"
     time.tzset()
@@ -87,3 +88,19 @@ def empty_cache(request: pytest.FixtureRequest) -> None:
     """Start every test that has a database with an empty cache: rate limits are kept there."""
     if request.node.get_closest_marker("django_db"):
         cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def clean_books(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Prove the books after every test that commits, but for the invariants that it names as broken by its own rows."""
+    marker = request.node.get_closest_marker("django_db")
+    commits = bool(marker and marker.kwargs.get("transaction")) or "transactional_db" in request.fixturenames
+    if not commits:
+        yield
+        return
+    # Asked for here, so that the database is restored after this fixture, and not before.
+    request.getfixturevalue("transactional_db")
+    yield
+    untrue = list(request.node.iter_markers("untrue_rows"))
+    if all(marker.args for marker in untrue):
+        books.assert_clean_audit(but_for={name for marker in untrue for name in marker.args})

@@ -240,6 +240,7 @@ def test_the_terms_of_a_gift_are_those_of_its_owners_registration(alice: User) -
     assert "$300.00 as an individual" in read(alice, address(coupon_of(alice, CouponKind.TRIAL)))
 
 
+@pytest.mark.untrue_rows("first_coupons_are_by_the_terms")
 def test_the_difference_for_an_enterprise_says_what_it_is(bob: User) -> None:
     issue_coupons(
         coupons=[

@@ -1,6 +1,6 @@
 """Holds, refusals, disqualifications and links: what staff decide, and what follows from it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,19 +26,12 @@ from referrals.operations import (
     switch_link_off,
     switch_link_on,
 )
-from tests.books import assert_clean_audit
 from tests.facts import JANUARY, NOW, chargeback, day, fact, record, register
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TICK = timedelta(microseconds=1)
 PAYDAY = day(2, 19)
-
-
-@pytest.fixture(autouse=True)
-def clean_books() -> Iterator[None]:
-    yield
-    assert_clean_audit()
 
 
 @pytest.fixture

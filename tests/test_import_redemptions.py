@@ -14,7 +14,8 @@ from credits.models import Coupon, Redemption
 from credits.operations import NewCoupon, issue_coupons, open_accounts
 from tests.interruption import interrupt
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# Alice has the coupons that these tests give her, and no trial.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.untrue_rows("customer_has_a_trial")]
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 FOREVER = datetime(2100, 1, 1, tzinfo=UTC)

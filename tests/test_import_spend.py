@@ -14,7 +14,11 @@ from accounts.operations import UnableToAdvanceRun, advance_run, start_run
 from billing.models import SpendBatch, SpendEvent, WaitingReversal
 from tests.interruption import interrupt
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# Bob is here to spend, and was not registered by the operation.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.untrue_rows("customer_has_a_trial", "customer_has_a_credit_account"),
+]
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 COLUMNS = ("event_id", "account_id", "type", "product", "currency", "amount", "occurred_at", "payment_id")

@@ -34,7 +34,17 @@ from credits.operations import (
     revoke_coupons,
 )
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# Customers have the coupons and debts that these tests give them, without a registration or a grant.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.untrue_rows(
+        "customer_has_a_trial",
+        "welcome_credit_is_for_friends",
+        "first_coupons_are_by_the_terms",
+        "coupon_of_a_reward_has_its_reward",
+        "clawback_opens_its_debt",
+    ),
+]
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
