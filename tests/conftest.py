@@ -56,7 +56,9 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, and give each worker of pytest-xdist a cache of its own."""
-    config.addinivalue_line("markers", "untrue_rows(*invariants): rows that it writes itself break these, or any if none is named")
+    config.addinivalue_line(
+        "markers", "untrue_rows(*invariants): rows that it writes itself break these, or any if none is named"
+    )
     # The system's zone is not the product's: what depends on it fails here.
     os.environ["TZ"] = "Asia/Kathmandu"
     time.tzset()
