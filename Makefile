@@ -15,8 +15,10 @@ PRODUCTION := REFERRAL_ENVIRONMENT=production REFERRAL_DEMO=0 DEBUG=0 REFERRAL_D
 
 .PHONY: run test test-long lint check venv clean browser
 
+# Without a shell between them, so that what ends make ends the run.
+run: export REFERRAL_DEMO = 1
 run: $(BIN)/.runs
-	@REFERRAL_DEMO=1 $(BIN)/python manage.py run
+	@$(BIN)/python manage.py run
 
 test: lint check browser
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

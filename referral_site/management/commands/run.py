@@ -76,9 +76,7 @@ def only_run_here() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CommandError(
-                f"It runs already on {settings.DATA_DIR}; another needs its own REFERRAL_DATA_DIR."
-            ) from None
+            raise CommandError(f"It runs already on {settings.DATA_DIR}: set REFERRAL_DATA_DIR for another.") from None
         # A child that outlives a killed run must not keep its lock.
         os.register_at_fork(after_in_child=lock.close)
         yield
