@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
-
 import pgtrigger
-from django.core.management import call_command
-from django.core.management.base import CommandError
 from django.db import connection
 
 from tests import pristine
@@ -16,15 +12,6 @@ def empty_database() -> None:
     """Return to what the migrations left: the catalogue and the first terms, and nothing else."""
     with pgtrigger.ignore():
         pristine.restore(connection)
-
-
-def assert_clean_audit() -> None:
-    """Fail with what `manage.py audit` prints unless every invariant holds."""
-    said = io.StringIO()
-    try:
-        call_command("audit", stdout=said)
-    except (CommandError, SystemExit) as problem:
-        raise AssertionError(f"{said.getvalue()}\n{problem}") from None
 
 
 def database_url() -> str:

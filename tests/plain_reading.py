@@ -326,7 +326,11 @@ class Programme:
         self._held.discard(self._referral(friend_id).account_id)
 
     def refuse(self, friend_id: str, at: datetime) -> None:
-        """The referral earns $0 and the friend's unspent welcome credit is revoked, if it has not expired at `at`."""
+        """The referral earns $0 and the friend's unspent welcome credit is revoked, if it has not expired at `at`.
+
+        A flag is released or refused: refusing is the end of a hold.
+        """
+        self._held.discard(friend_id)
         self._refused.add(self._referral(friend_id).account_id)
         for coupon in self._coupons:
             of_friend = (coupon.account_id, coupon.kind) == (friend_id, "welcome")

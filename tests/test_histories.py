@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from referrals.operations import settle, track
-from tests.database import assert_clean_audit, empty_database
+from tests.books import assert_clean_audit
+from tests.database import empty_database
 from tests.engine import Answer, Engine, start_terms, utc_text
 from tests.histories import NOW, SECOND_TERMS, Step, apply, histories, programme
 from tests.plain_reading import Outcome, Programme
