@@ -156,20 +156,20 @@ def disqualify(
     """Disqualify an account: its link goes off, its credit is frozen, nothing more is granted to it, and the referrals
     chosen are refused; by default those not yet paid in full (TERMS: disqualified).
 
-    Locks the CreditAccounts of the account and of its friends, then its Referrals. Raises UnableToDecide: reason,
-    unknown, already, not_theirs.
+    Locks the User, the CreditAccounts of the account and of its friends, then its Referrals. Raises UnableToDecide:
+    reason, unknown, already, not_theirs.
     """
     _require_reason(reason)
+    if not CreditAccount.objects.filter(pk=user_id).exists():
+        raise UnableToDecide("unknown")
+    if not User.objects.filter(pk=user_id, disqualified_at=None).update(disqualified_at=now):
+        raise UnableToDecide("already")
     # The account's own lock comes with its friends', in one order: taken before, it could wait for a refusal that
     # holds it and waits for a friend's.
     friends = list(Referral.objects.filter(referrer_id=user_id).values_list("friend_id", flat=True))
     lock_accounts(customer_ids=sorted({user_id, *friends}))
-    if not CreditAccount.objects.filter(pk=user_id).exists():
-        raise UnableToDecide("unknown")
     chosen = _chosen_referrals(user_id, friends, refuse_referrals)
     _lock_referrals(chosen)
-    if not User.objects.filter(pk=user_id, disqualified_at=None).update(disqualified_at=now):
-        raise UnableToDecide("already")
     CreditAccount.objects.filter(pk=user_id, frozen_at=None).update(frozen_at=now)
     ReferralLink.objects.filter(owner_id=user_id, switched_off_at=None).update(switched_off_at=now)
     _record(Decision.Action.DISQUALIFY, actor, reason, now, customer_id=user_id)
@@ -180,17 +180,17 @@ def disqualify(
 def reinstate(*, user_id: int, actor: User | None, reason: str, now: datetime) -> None:
     """Take a disqualification back: the credit is free again, and the link is on unless it had been off before.
 
-    Refused referrals stay refused: lifting is a decision of its own. Locks the CreditAccount. Raises UnableToDecide:
-    reason, unknown, already.
+    Refused referrals stay refused: lifting is a decision of its own. Locks the User, then the CreditAccount. Raises
+    UnableToDecide: reason, unknown, already.
     """
     _require_reason(reason)
-    lock_accounts(customer_ids=[user_id])
-    account = User.objects.filter(pk=user_id).first()
+    account = User.objects.select_for_update(no_key=True, of=("self",)).filter(pk=user_id).first()
     if account is None:
         raise UnableToDecide("unknown")
     off_since = account.disqualified_at
     if not User.objects.filter(pk=user_id, disqualified_at__isnull=False).update(disqualified_at=None):
         raise UnableToDecide("already")
+    lock_accounts(customer_ids=[user_id])
     CreditAccount.objects.filter(pk=user_id).update(frozen_at=None)
     ReferralLink.objects.filter(owner_id=user_id, switched_off_at=off_since).update(switched_off_at=None)
     _record(Decision.Action.REINSTATE, actor, reason, now, customer_id=user_id)
