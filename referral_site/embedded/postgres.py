@@ -112,7 +112,10 @@ class Postgres:
         self.give_to_system_user(draft)
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
         sync = [] if self.durable else ["--no-sync"]
-        self.run("initdb", "-D", str(draft), "-U", "postgres", "--auth=trust", *locale, *sync)
+        try:
+            self.run("initdb", "-D", str(draft), "-U", "postgres", "--auth=trust", *locale, *sync)
+        except subprocess.CalledProcessError:
+            raise UnableToStartServer("The embedded Postgres makes no cluster: initdb's error is above.") from None
         draft.rename(self.data)
 
     def make_sockets_directory(self) -> None:
