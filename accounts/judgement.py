@@ -35,11 +35,15 @@ Accepted = Mapping[str, DoubtfulAccount]
 def judge_doubtful(accounts: Sequence[DoubtfulAccount]) -> dict[int, str]:
     """Return the verdict on every line: `accepted`, `duplicate` or the code of its refusal.
 
-    Rows that never come to rest (one takes the address of its own referrer) are given up one by one, the first first,
-    as `referrer`; and taken back where the rest comes to rest with them too.
+    The rows are read believing in everybody at first; where that never comes to rest (one takes the address of its own
+    referrer), in nobody; and where that does not either, rows are given up one by one, the first first, as `referrer`,
+    and taken back where the rest comes to rest with them too.
     """
     given_up: set[int] = set()
     verdicts, at_rest = _read_until_rest(accounts, given_up)
+    if not at_rest:
+        from_nobody, at_rest = _read_until_rest(accounts, given_up, believed={})
+        verdicts = from_nobody if at_rest else verdicts
     while not at_rest:
         given_up.add(min(line for line in verdicts if verdicts[line] == "referrer" and line not in given_up))
         verdicts, at_rest = _read_until_rest(accounts, given_up)
@@ -51,15 +55,17 @@ def judge_doubtful(accounts: Sequence[DoubtfulAccount]) -> dict[int, str]:
     return verdicts
 
 
-def _read_until_rest(accounts: Sequence[DoubtfulAccount], given_up: Set[int]) -> tuple[dict[int, str], bool]:
-    """Read the tied rows again and again, at first believing in every referrer, then in those accepted the last time.
+def _read_until_rest(
+    accounts: Sequence[DoubtfulAccount], given_up: Set[int], believed: Accepted | None = None
+) -> tuple[dict[int, str], bool]:
+    """Read the tied rows again and again, at first with `believed` (None: every referrer), then with those accepted the
+    last time.
 
     Return the verdicts, and true, once a reading changes nothing. Where readings repeat instead, return false and all
     verdicts with `referrer` on every tied row that was refused so in one of them.
     """
     tied = [account for account in accounts if account.is_tied]
     alone = {account.account_id: account for account in accounts if not account.is_tied}
-    believed: Accepted | None = None
     refused: dict[int, str] = {}
     seen: set[frozenset[int]] = set()
     while True:

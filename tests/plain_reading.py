@@ -6,7 +6,7 @@ times are aware instants in UTC, nothing here reads a clock.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -73,17 +73,21 @@ class Programme:
         believed: dict[str, Account] | None = None
         doomed: set[int | None] = set()
         for reading in itertools.count():
-            tally, accepted = self._read_accounts(rows, now, believed, doomed)
+            tally, accepted = self.read_accounts(rows, now, believed, doomed)
             if accepted == believed:
                 break
             believed = accepted
             if reading > len(rows):
                 doomed |= {refusal.row for refusal in tally.refusals if refusal.code == "referrer"}
-        for account in accepted.values():
-            self._register(account)
+        self.register_all(accepted.values())
         return tally.outcome()
 
-    def _read_accounts(
+    def register_all(self, accounts: Iterable[Account]) -> None:
+        """Take in accounts that have been accepted."""
+        for account in accounts:
+            self._register(account)
+
+    def read_accounts(
         self, rows: Sequence[Row], now: datetime, believed: dict[str, Account] | None, doomed: set[int | None]
     ) -> tuple[Tally, dict[str, Account]]:
         """One reading of the file, in order; `believed` None takes every referrer for good."""
