@@ -332,8 +332,10 @@ class Programme:
     def refuse(self, friend_id: str, at: datetime) -> None:
         """The referral earns $0 and the friend's unspent welcome credit is revoked, if it has not expired at `at`.
 
-        A flag is released or refused: refusing is the end of a hold.
+        A flag is released or refused: refusing is the end of a hold. Refusing again changes nothing.
         """
+        if friend_id in self._refused:
+            return
         self._held.discard(friend_id)
         self._refused.add(self._referral(friend_id).account_id)
         for coupon in self._coupons:
