@@ -305,7 +305,6 @@ class Programme:
 
     def _give_back_to(self, coupon: Coupon, amount: Decimal, at: datetime) -> None:
         """First against an open debt of the same reward, expired at once where the expiry has passed."""
-        revoked_before = coupon.revoked
         coupon.take_return(amount, at)
         for debt in self._open_debts(coupon.account_id):
             part = min(amount, debt.outstanding)
@@ -317,7 +316,7 @@ class Programme:
             return
         if coupon.expires_at <= at:
             coupon.expire(amount, at)
-        elif coupon.kind == "welcome" and (coupon.account_id in self._refused or revoked_before > 0):
+        elif coupon.kind == "welcome" and coupon.account_id in self._refused:
             coupon.revoke(amount, at)
 
     # ------------------------------------------------------------------------------------------ flags, refusals

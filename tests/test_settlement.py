@@ -15,7 +15,7 @@ from djmoney.money import Money
 
 from accounts.models import User
 from credits.models import Coupon, CouponEntry, CreditAccount, Debt
-from credits.operations import redeem
+from credits.operations import expire_coupons, redeem
 from referrals import reckoning
 from referrals.models import FraudFlag, Referral, Reward
 from referrals.operations import (
@@ -325,6 +325,7 @@ def test_without_the_lock_two_sweeps_collide_and_the_key_decides(alice: User, ex
     """The control: with the CreditAccount and Referral locks off, both sweeps reckon the same grant."""
     barrier = threading.Barrier(2, timeout=10)
     reckon = reckoning.reckon
+    unlocked = settlement_sql.LOCK_DUE_REFERRALS.replace("FOR NO KEY UPDATE", "")
 
     def reckon_together(*args: object, **options: object) -> object:
         outcome = reckon(*args, **options)  # type: ignore[arg-type]
@@ -333,7 +334,7 @@ def test_without_the_lock_two_sweeps_collide_and_the_key_decides(alice: User, ex
 
     with (
         patch.object(settlement_module, "lock_accounts", lambda customer_ids, skip_locked: customer_ids),
-        patch.object(settlement_sql, "LOCK_DUE_REFERRALS", "SELECT 1"),
+        patch.object(settlement_sql, "LOCK_DUE_REFERRALS", unlocked),
         patch.object(settlement_module, "reckon", reckon_together),
     ):
         raised = in_threads(*[lambda: settle_at(PAYOUT_DUE)] * 2)
@@ -393,3 +394,58 @@ def test_the_welcome_credit_and_the_trial_are_as_the_terms_say(alice: User) -> N
     assert coupons(alice, "welcome") == []
     trial = Coupon.objects.get(customer_id=friend.pk, kind="trial")
     assert (trial.issued_at, trial.expires_at) == (JANUARY, JANUARY + timedelta(days=365))
+
+
+def test_what_becomes_due_during_a_sweep_waits_for_the_next_one(alice: User, example_1: User) -> None:
+    """Only what is locked is granted: a hold on anything else would not wait for the sweep."""
+    carol = register("carol", referred_by=alice)
+    track(now=NOW)
+    expire = expire_coupons
+
+    def meanwhile(**options: object) -> int:
+        def pay() -> None:
+            record(fact(carol, "carol-1", "25", day(1, 6)))
+            track(now=NOW)
+
+        assert in_threads(pay) == []
+        return expire(**options)  # type: ignore[arg-type]
+
+    with patch.object(settlement_module, "expire_coupons", meanwhile):
+        settle_at(PAYOUT_DUE, due=[Due.PAYOUT])
+    assert granted(example_1)[0] == 20
+    assert granted(carol)[0] == 0
+    settle_at(PAYOUT_DUE)
+    assert granted(carol)[0] == 20
+
+
+def test_a_hold_waits_for_the_sweep_that_grants_and_stops_the_next_one(alice: User, example_1: User) -> None:
+    order: list[str] = []
+    reckon = reckoning.reckon
+
+    def hold() -> None:
+        open_flag(
+            referral_id=referral(example_1).pk,
+            rule="a test",
+            severity=FraudFlag.Severity.HOLD,
+            evidence={},
+            actor=None,
+            reason="a test",
+            now=NOW,
+        )
+        order.append("held")
+
+    thread = threading.Thread(target=lambda: in_threads(hold))
+
+    def reckon_while_staff_hold(*args: object, **options: object) -> object:
+        thread.start()
+        thread.join(0.5)
+        order.append("reckoned")
+        return reckon(*args, **options)  # type: ignore[arg-type]
+
+    with patch.object(settlement_module, "reckon", reckon_while_staff_hold):
+        settle_at(PAYOUT_DUE)
+    thread.join(20)
+    assert order == ["reckoned", "held"]
+    assert granted(example_1)[0] == 20
+    settle_at(BONUS_DUE)
+    assert granted(example_1)[1] == 0

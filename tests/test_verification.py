@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from djmoney.money import Money
 
 from accounts.models import IdentityVerification, User
 from accounts.operations import (
@@ -18,6 +19,7 @@ from accounts.operations import (
     sign_up,
 )
 from credits.models import Coupon, CouponEntry
+from credits.operations import redeem
 from referrals.models import ProgrammeTerms, Referral
 from referrals.operations import disqualify, grant_enterprise_difference, lift_refusal, refuse
 from tests.facts import JANUARY, register
@@ -184,6 +186,24 @@ def test_welcome_credit_revoked_does_not_come_back_by_verification_after_the_ref
     lift_refusal(referral_id=referral.pk, actor=None, reason="another person", now=JANUARY + 2 * DAY)
     verify(bob, account_type="enterprise", at=JANUARY + 3 * DAY)
     assert set(upgrades_of(bob)) == {"trial"}
+
+
+def test_welcome_difference_that_a_refusal_kept_back_follows_when_it_is_lifted() -> None:
+    bob = register("bob", referred_by=register("alice"))
+    referral = Referral.objects.get(friend=bob)
+    redeem(
+        source="test",
+        redemption_id="all of it",
+        customer_id=bob.pk,
+        amount=Money(5, "USD"),
+        occurred_at=JANUARY,
+        now=JANUARY,
+    )
+    refuse(referral_id=referral.pk, actor=None, reason="same person", now=JANUARY + DAY)
+    verify(bob, account_type="enterprise", at=JANUARY + 2 * DAY)
+    assert set(upgrades_of(bob)) == {"trial"}
+    lift_refusal(referral_id=referral.pk, actor=None, reason="another person", now=JANUARY + 3 * DAY)
+    assert set(upgrades_of(bob)) == {"trial", "welcome"}
 
 
 def test_disqualified_account_gets_no_difference() -> None:

@@ -13,11 +13,13 @@ from djmoney.money import Money
 from accounts.facts import Receipt, Refusal, Tally
 from accounts.models import ImportRun
 from accounts.operations import advance_run
-from credits.models import Redemption
+from credits.models import CreditAccount, Redemption
 from credits.operations import redemptions_sql as sql
 from credits.operations.coupons import lock_accounts
 
 MOST_AHEAD = timedelta(minutes=5)
+
+LIMIT = Decimal(10) ** 10
 
 REFUSALS = {
     "id": "an id is empty, longer than 100 characters or holds a control character",
@@ -125,9 +127,9 @@ def redeem(
     """
     if amount.currency.code != "USD":
         raise UnableToRedeem("currency")
-    dollars = amount.amount.quantize(Decimal("0.01"))
-    fault = "id" if not is_id(redemption_id) else "amount" if dollars <= 0 or dollars != amount.amount else None
-    wanted = _Wanted(redemption_id, customer_id, dollars, occurred_at, fault)
+    fault = "id" if not is_id(redemption_id) else None if is_payable(amount) else "amount"
+    known = CreditAccount.objects.filter(pk=customer_id).exists()
+    wanted = _Wanted(redemption_id, customer_id if known else None, Decimal(amount.amount), occurred_at, fault)
     while True:
         try:
             with transaction.atomic():
@@ -137,6 +139,12 @@ def redeem(
                 return Redemption.objects.get(source=source, redemption_id=redemption_id)
         except _LostRaceError:
             continue
+
+
+def is_payable(amount: Money) -> bool:
+    """Say whether an amount is of the form that facts have: whole cents above zero, ten digits before the point."""
+    value = Decimal(amount.amount)
+    return value.is_finite() and 0 < value < LIMIT and value == round(value, 2)
 
 
 def write_entries(*, entries: Sequence[Entry], redemptions: dict[str, int], now: datetime) -> None:

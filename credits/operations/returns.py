@@ -12,11 +12,13 @@ from djmoney.money import Money
 from credits.models import Redemption, RedemptionReturn
 from credits.operations import redemptions_sql as sql
 from credits.operations.coupons import lock_accounts
-from credits.operations.redemptions import Entry, is_id, write_entries
+from credits.operations.redemptions import Entry, is_id, is_payable, write_entries
 
 
 class UnableToGiveBack(Exception):
-    """The return is refused: `code` is `redemption` (unknown), `id`, `amount`, `currency`, `conflict` or `exceeds`."""
+    """The return is refused: `code` is `redemption` (unknown), `id`, `amount`, `currency`, `time` (before the
+    redemption), `conflict` or `exceeds`.
+    """
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -65,6 +67,8 @@ def give_back(
     dollars = _dollars(amount)
     if not is_id(return_id):
         raise UnableToGiveBack("id")
+    if occurred_at < redemption.occurred_at:
+        raise UnableToGiveBack("time")
     with transaction.atomic():
         # Two returns at once would both give back what is held: read only what the lock holds still.
         lock_accounts(customer_ids=[redemption.customer_id])
@@ -90,7 +94,7 @@ def _redemption(source: str, redemption_id: str) -> Redemption:
 def _dollars(amount: Money) -> Decimal:
     if amount.currency.code != "USD":
         raise UnableToGiveBack("currency")
-    if amount.amount <= 0 or amount.amount != amount.amount.quantize(Decimal("0.01")):
+    if not is_payable(amount):
         raise UnableToGiveBack("amount")
     return Decimal(amount.amount)
 

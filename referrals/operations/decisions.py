@@ -18,6 +18,7 @@ from accounts.models import User
 from credits.models import Coupon, CouponKind, CreditAccount
 from credits.operations import lock_accounts, revoke_coupons
 from referrals.models import Decision, DecisionReason, FraudFlag, Referral, ReferralLink
+from referrals.operations.enterprise import grant_enterprise_difference
 from referrals.operations.registration import give_welcome
 from referrals.operations.tracking import recompute
 
@@ -133,8 +134,8 @@ def refuse(*, referral_id: int, actor: User | None, reason: str, now: datetime) 
 def lift_refusal(*, referral_id: int, actor: User | None, reason: str, now: datetime) -> None:
     """Let a refused referral earn again what its spend earns (TERMS: refused).
 
-    Welcome credit that was revoked does not come back; what was never given arrives now, and what was spent in full
-    before the refusal may be given back again.
+    Welcome credit that was revoked does not come back; what was never given arrives now, and what was spent before the
+    refusal may be given back again.
 
     Locks the friend's and the referrer's CreditAccounts, then the Referral. Raises UnableToDecide: reason, unknown,
     already.
@@ -144,8 +145,9 @@ def lift_refusal(*, referral_id: int, actor: User | None, reason: str, now: date
     if not Referral.objects.filter(pk=referral_id, refused_at__isnull=False).update(refused_at=None):
         raise UnableToDecide("already")
     recompute(referral_ids=[referral_id], now=now)
-    _welcome_coupons([referral]).filter(revoked=0).update(withdrawn_at=None)
+    _welcome_coupons([referral]).update(withdrawn_at=None)
     give_welcome(user_ids=[referral.friend_id], now=now)
+    grant_enterprise_difference(user_id=referral.friend_id, now=now)
     _record(Decision.Action.LIFT_REFUSAL, actor, reason, now, referral_id=referral_id)
 
 

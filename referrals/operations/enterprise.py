@@ -28,7 +28,7 @@ SELECT customer.id, kind, NULL::bigint, kind || '-upgrade:' || customer.id, full
 FROM customer
 CROSS JOIN full_amount
 JOIN credits_coupon AS first USING (kind)
-WHERE first.source = kind || ':' || customer.id AND first.withdrawn_at IS NULL
+WHERE first.source = kind || ':' || customer.id AND first.withdrawn_at IS NULL AND first.revoked = 0
   AND first.amount < full_amount.amount AND first.expires_at > %(now)s
 ORDER BY kind
 """

@@ -102,6 +102,7 @@ def _settle_chunk(
     with connection.cursor() as cursor:
         parameters: dict[str, Any] = {"customers": locked, "at": as_of}
         cursor.execute(sql.LOCK_DUE_REFERRALS, parameters)
+        parameters["referrals"] = [row[0] for row in cursor.fetchall()]
         expired = expire_coupons(customer_ids=locked, at=as_of, now=now)
         cursor.execute(sql.DUE_REFERRALS, parameters)
         referrals = [DueReferral(*row) for row in cursor.fetchall()]

@@ -27,7 +27,8 @@ ORDER BY id
 FOR NO KEY UPDATE
 """
 
-# Read again, in a new statement, once the locks are had: a hold that committed first is seen.
+# Read again, in a new statement, once the locks are had: a hold that committed first is seen. Only what is locked is
+# read: a referral that has become due since is not, and a hold on it would not wait for this transaction.
 DUE_REFERRALS = """
 SELECT referral.id, referral.referrer_id, referral.friend_id, friend.account_id, referral.registered_at,
        referral.payout_due_at, referral.bonus_due_at,
@@ -42,7 +43,7 @@ FROM referrals_referral AS referral
 JOIN accounts_user AS friend ON friend.id = referral.friend_id
 JOIN accounts_user AS referrer ON referrer.id = referral.referrer_id
 JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
-WHERE referral.referrer_id = ANY(%(customers)s) AND (
+WHERE referral.id = ANY(%(referrals)s) AND (
     payout_granted > payout_earned + payout_let_go OR bonus_granted > bonus_earned + bonus_let_go
     OR (payout_granted < payout_earned AND NOT held AND payout_due_at <= %(at)s)
     OR (bonus_granted < bonus_earned AND NOT held AND bonus_due_at <= %(at)s))
