@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from django import template
 from django.conf import settings
+from django.forms import BoundField
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -20,6 +21,12 @@ MINUS = "\N{MINUS SIGN}"
 def operator_name() -> str:
     """Who runs the programme."""
     return str(settings.OPERATOR_NAME)
+
+
+@register.filter
+def control(field: BoundField) -> SafeString:
+    """A field's control, without the placeholder that would only say its name once more."""
+    return field.as_widget(attrs={"placeholder": False})
 
 
 @register.filter
