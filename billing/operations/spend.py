@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from accounts.facts import Refusal, Tally
 from accounts.models import ImportRun
 from accounts.operations import advance_run
+from accounts.retries import retried
 from billing.judgement import Fact, Judge, Judgement, PaymentState
 from billing.models import SpendBatch
 from billing.operations import spend_sql as sql
@@ -67,6 +68,7 @@ class _LostRaceError(Exception):
     """Another batch has recorded one of our payments since we judged it: judge again."""
 
 
+@retried
 def record_spend(
     *,
     source: str,

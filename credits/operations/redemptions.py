@@ -13,6 +13,7 @@ from djmoney.money import Money
 from accounts.facts import Receipt, Refusal, Tally
 from accounts.models import ImportRun
 from accounts.operations import advance_run
+from accounts.retries import retried
 from credits.models import CreditAccount, Redemption
 from credits.operations import redemptions_sql as sql
 from credits.operations.coupons import lock_accounts
@@ -93,6 +94,7 @@ class _Purse:
         return self.remaining > 0 and self.issued_at <= at < self.expires_at
 
 
+@retried
 def record_redemptions(
     *,
     source: str,
@@ -118,6 +120,7 @@ def record_redemptions(
             continue
 
 
+@retried
 def redeem(
     *, source: str, redemption_id: str, customer_id: int, amount: Money, occurred_at: datetime, now: datetime
 ) -> Redemption:

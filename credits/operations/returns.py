@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 from djmoney.money import Money
 
+from accounts.retries import retried
 from credits.models import Redemption, RedemptionReturn
 from credits.operations import redemptions_sql as sql
 from credits.operations.coupons import lock_accounts
@@ -54,6 +55,7 @@ class _MadeGood(NamedTuple):
     balance_after: Decimal
 
 
+@retried
 def give_back(
     *, source: str, redemption_id: str, return_id: str, amount: Money, occurred_at: datetime, now: datetime
 ) -> RedemptionReturn:
