@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from accounts.retries import retried
 from credits.operations import (
     DebtSettlement,
     NewCoupon,
@@ -91,6 +92,7 @@ def _customers(due: Sequence[Due], as_of: datetime) -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
+@retried
 @transaction.atomic
 def _settle_chunk(
     customers: list[int], as_of: datetime, now: datetime, *, skip_locked: bool

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from accounts.retries import retried
+
 BATCHES_AT_ONCE = 20
 REFERRALS_AT_ONCE = 10_000
 
@@ -99,6 +101,7 @@ def recompute(*, referral_ids: Sequence[int], now: datetime) -> None:
         cursor.execute(RECOMPUTE, {"referrals": list(referral_ids), "now": now})
 
 
+@retried
 @transaction.atomic
 def _track_batches(batch_ids: list[int], *, now: datetime, wait: bool) -> int:
     claimed = _ids(CLAIM if wait else f"{CLAIM} SKIP LOCKED", batches=batch_ids)
@@ -111,6 +114,7 @@ def _track_batches(batch_ids: list[int], *, now: datetime, wait: bool) -> int:
     return len(referrals)
 
 
+@retried
 @transaction.atomic
 def _track_referrals(referral_ids: list[int], *, now: datetime, wait: bool) -> int:
     referrals = _ids(LOCK if wait else f"{LOCK} SKIP LOCKED", referrals=referral_ids)
