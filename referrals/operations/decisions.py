@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 
 from accounts.models import User
+from accounts.retries import retried
 from credits.models import Coupon, CouponKind, CreditAccount
 from credits.operations import lock_accounts, revoke_coupons
 from referrals.models import Decision, DecisionReason, FraudFlag, Referral, ReferralLink
@@ -66,6 +67,7 @@ class UnableToDecide(Exception):
         self.code = code
 
 
+@retried
 @transaction.atomic
 def open_flag(
     *,
@@ -97,6 +99,7 @@ def open_flag(
     return FraudFlag.objects.get(pk=flag_id)
 
 
+@retried
 @transaction.atomic
 def release_flag(*, flag_id: int, actor: User | None, reason: str, now: datetime) -> None:
     """Close an open flag as unfounded. When nothing holds the referral any more, what waited for that arrives: the
@@ -117,6 +120,7 @@ def release_flag(*, flag_id: int, actor: User | None, reason: str, now: datetime
     _record(Decision.Action.RELEASE, actor, reason, now, referral_id=flag.referral_id, flag_id=flag_id)
 
 
+@retried
 @transaction.atomic
 def refuse(*, referral_id: int, actor: User | None, reason: str, now: datetime) -> None:
     """Refuse a referral: it earns nothing while it is refused, its open flags are closed with it, and what is left of
@@ -130,6 +134,7 @@ def refuse(*, referral_id: int, actor: User | None, reason: str, now: datetime) 
     _refuse_locked([referral_id], actor, reason, now)
 
 
+@retried
 @transaction.atomic
 def lift_refusal(*, referral_id: int, actor: User | None, reason: str, now: datetime) -> None:
     """Let a refused referral earn again what its spend earns (TERMS: refused).
@@ -151,6 +156,7 @@ def lift_refusal(*, referral_id: int, actor: User | None, reason: str, now: date
     _record(Decision.Action.LIFT_REFUSAL, actor, reason, now, referral_id=referral_id)
 
 
+@retried
 @transaction.atomic
 def disqualify(
     *, user_id: int, actor: User | None, reason: str, refuse_referrals: Sequence[int] | None = None, now: datetime
@@ -178,6 +184,7 @@ def disqualify(
     _refuse_locked(chosen, actor, reason, now)
 
 
+@retried
 @transaction.atomic
 def reinstate(*, user_id: int, actor: User | None, reason: str, now: datetime) -> None:
     """Take a disqualification back: the credit is free again, and the link is on unless it had been off before.
@@ -198,6 +205,7 @@ def reinstate(*, user_id: int, actor: User | None, reason: str, now: datetime) -
     _record(Decision.Action.REINSTATE, actor, reason, now, customer_id=user_id)
 
 
+@retried
 @transaction.atomic
 def switch_link_off(*, user_id: int, actor: User | None, reason: str, now: datetime) -> None:
     """Switch an account's link off: later sign-ups through it have no referrer (TERMS: When things change).
@@ -210,6 +218,7 @@ def switch_link_off(*, user_id: int, actor: User | None, reason: str, now: datet
     _record(Decision.Action.SWITCH_LINK_OFF, actor, reason, now, customer_id=user_id)
 
 
+@retried
 @transaction.atomic
 def switch_link_on(*, user_id: int, actor: User | None, reason: str, now: datetime) -> None:
     """Switch an account's link on again; never that of a disqualified account (TERMS: Who may refer).
