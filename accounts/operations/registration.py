@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Lower
 
 from accounts.models import User
+from accounts.retries import retried
 from accounts.signals import accounts_registered
 
 DISCARDED_AT_ONCE = 1_000
@@ -24,6 +25,7 @@ class UnableToSignUp(Exception):
         super().__init__("There is an account with this e-mail address.")
 
 
+@retried
 @transaction.atomic
 def sign_up(*, email: str, password: str, country: str, attribution: Mapping[str, object], now: datetime) -> User:
     """Open an account that waits for its address to be confirmed, and return it.
@@ -42,6 +44,7 @@ def sign_up(*, email: str, password: str, country: str, attribution: Mapping[str
     return user
 
 
+@retried
 def register(*, user_id: int, now: datetime) -> bool:
     """Register a sign-up whose address is confirmed, once, and tell the apps above; return whether this did it.
 
@@ -95,6 +98,7 @@ def _insert(user: User) -> bool:
     return True
 
 
+@retried
 @transaction.atomic
 def _discard(sign_ups: QuerySet[User], *, limit: int | None = None, skip_locked: bool = False) -> int:
     # The full lock, since the rows go: it is judged on each row as last committed, so that none that has registered

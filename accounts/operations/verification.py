@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts.models import AccountType, IdentityVerification, User
+from accounts.retries import retried
 from accounts.signals import identity_verified, payment_method_added
 
 
@@ -62,6 +63,7 @@ def remove_payment_method(*, user_id: int) -> None:
     User.objects.filter(pk=user_id).update(payment_method_added_at=None)
 
 
+@retried
 def pass_verification(*, user_id: int, identity: Identity, account_type: str, now: datetime) -> IdentityVerification:
     """Record that an account has passed verification, and tell the apps above; return what is recorded.
 
@@ -79,6 +81,7 @@ def pass_verification(*, user_id: int, identity: Identity, account_type: str, no
     return verification
 
 
+@retried
 def refuse_verification(*, user_id: int) -> None:
     """Record that an account has not passed verification.
 
