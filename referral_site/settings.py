@@ -60,6 +60,14 @@ def write_once(path: Path, text: str) -> None:
 
 ENVIRONMENT = env.str("REFERRAL_ENVIRONMENT", default="development")
 PRODUCTION = ENVIRONMENT == "production"
+def whole_number(name: str, *, default: int, least: int, most: int) -> int:
+    """The setting `name`, a whole number from `least` to `most`."""
+    text = os.environ.get(name, str(default)).strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise ImproperlyConfigured(f"{name} is {text!r}: it is a whole number from {least} to {most}.")
+    return int(text)
+
+
 if ENVIRONMENT not in ("development", "production"):
     raise ImproperlyConfigured(f"REFERRAL_ENVIRONMENT is {ENVIRONMENT!r}: it is either development or production.")
 if PRODUCTION and (faults := production_faults()):
@@ -71,7 +79,7 @@ DEBUG = env.bool("DEBUG", default=False)
 
 DATA_DIR = Path(env.str("REFERRAL_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 HOST = env.str("HOST", default="127.0.0.1")
-PORT = env.int("PORT", default=8000)
+PORT = whole_number("PORT", default=8000, least=1, most=65_535)
 
 SECRET_KEY = kept_secret("SECRET_KEY")
 IDENTITY_DIGEST_KEY = kept_secret("IDENTITY_DIGEST_KEY")

@@ -69,6 +69,34 @@ def test_an_environment_with_another_name_is_refused() -> None:
     assert "REFERRAL_ENVIRONMENT is 'prod'" in check.stderr
 
 
+@pytest.mark.parametrize("port", ["http", "", "-1", "0", "65536", "80.5", "99999999999"])
+def test_port_that_is_none_is_named(port: str) -> None:
+    for command in ("check", "run"):
+        answer = manage(command, PORT=port)
+
+        assert answer.returncode == 1
+        assert answer.stderr == f"{command}: PORT is {port!r}: it is a whole number from 1 to 65535.\n"
+
+
+@pytest.mark.parametrize("port", ["1", "65535"])
+def test_ports_at_the_border_are_ports(port: str) -> None:
+    assert manage("check", PORT=port).returncode == 0
+
+
+def test_host_that_is_none_is_named(tmp_path: Path) -> None:
+    answer = manage("run", HOST="no such host", REFERRAL_DATA_DIR=str(tmp_path))
+
+    assert answer.returncode == 1
+    assert answer.stderr == "CommandError: HOST is 'no such host': that is no address.\n"
+
+
+@pytest.mark.parametrize(("settings", "trusted"), [({}, 0), (PRODUCTION, 1), ({"TRUSTED_PROXIES": "2"}, 2)])
+def test_proxies_are_trusted_as_many_as_there_are(settings: dict[str, str], trusted: int) -> None:
+    shown = manage("diffsettings", **settings)
+
+    assert f"ALLAUTH_TRUSTED_PROXY_COUNT = {trusted}  ###\n" in shown.stdout
+
+
 def test_secrets_of_development_are_made_once_for_their_owner_only(tmp_path: Path) -> None:
     manage("check", REFERRAL_DATA_DIR=str(tmp_path))
     first = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}

@@ -84,7 +84,11 @@ def only_run_here() -> Iterator[None]:
 
 def refuse_taken_port() -> None:
     """Raise CommandError unless the address that the web server needs is free."""
-    family, kind, protocol, _, address = socket.getaddrinfo(settings.HOST, settings.PORT, type=socket.SOCK_STREAM)[0]
+    try:
+        found = socket.getaddrinfo(settings.HOST, settings.PORT, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise CommandError(f"HOST is {settings.HOST!r}: that is no address.") from None
+    family, kind, protocol, _, address = found[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -92,7 +96,7 @@ def refuse_taken_port() -> None:
         except OSError as fault:
             raise CommandError(
                 f"{settings.HOST}:{settings.PORT} cannot be used ({fault.strerror}): set PORT to a free port, "
-                f"as in PORT={settings.PORT + 1} make run"
+                f"as in PORT={settings.PORT % 65_535 + 1} make run"
             ) from None
 
 
