@@ -219,6 +219,9 @@ ACCOUNT_FORMS = {
     "confirm_email_verification_code": "accounts.forms.ConfirmCodeForm",
 }
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# So many proxies stand before the site: the visitor's address, by which limits count, is the one that the first of them
+# adds to X-Forwarded-For. Without any, the header is a visitor's own word.
+ALLAUTH_TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXIES", default=1 if PRODUCTION else 0, least=0, most=100)
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if PRODUCTION else "http"
 
 # Money, language and time

@@ -22,6 +22,7 @@ OF_THE_DEVELOPER = (
     "OPERATOR_NAME",
     "HOST",
     "PORT",
+    "TRUSTED_PROXIES",
 )
 
 # Before Django reads its settings. Two test runs at once in one tree need a REFERRAL_DATA_DIR each.
