@@ -60,11 +60,29 @@ class ProgrammeTerms(models.Model):
                     trial_individual__gte=0,
                     trial_enterprise__gte=F("trial_individual"),
                 ),
+                violation_error_message="No amount is below 0, and an enterprise gets no less than an individual.",
             ),
             models.CheckConstraint(name="terms_threshold_is_above_zero", condition=Q(qualifying_threshold__gt=0)),
             models.CheckConstraint(name="terms_cap_covers_the_payout", condition=Q(cap_per_friend__gte=F("payout"))),
             models.CheckConstraint(
-                name="terms_credit_lasts_a_day_at_least", condition=Q(credit_valid_days__gt=0, trial_valid_days__gt=0)
+                name="terms_threshold_is_above_zero",
+                condition=Q(qualifying_threshold__gt=0),
+                violation_error_message="The qualifying threshold is above 0.",
+            ),
+            models.CheckConstraint(
+                name="terms_cap_covers_the_payout",
+                condition=Q(cap_per_friend__gte=F("payout")),
+                violation_error_message="The cap per friend is no less than the payout.",
+            ),
+            models.CheckConstraint(
+                name="terms_bonus_is_at_most_the_spend",
+                condition=Q(bonus_rate__lte=1),
+                violation_error_message="The bonus rate is at most 1: all that was spent.",
+            ),
+            models.CheckConstraint(
+                name="terms_credit_lasts_a_day_at_least",
+                condition=Q(credit_valid_days__gt=0, trial_valid_days__gt=0),
+                violation_error_message="Credit and trial are valid for at least a day.",
             ),
         ]
         triggers = [
