@@ -140,6 +140,8 @@ def _insert_accepted(cursor: Any, now: datetime) -> list[int]:
     cursor.execute(sql.CONFIRM_ADDRESSES, {"users": user_ids})
     return user_ids
 
+    if len(cursor.fetchall()) != len(user_ids):
+        raise _LostRaceError
 
 def _verdicts(cursor: Any) -> dict[str, int]:
     cursor.execute(sql.COUNT_VERDICTS)

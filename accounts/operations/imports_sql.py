@@ -36,7 +36,7 @@ WITH formed AS MATERIALIZED (
              AND coalesce(known.signup_attribution ->> 'referred_by', '') = referred_by THEN 'duplicate'
             ELSE 'conflict' END AS settled, CASE
             WHEN instant > %(now)s + interval '5 minutes' OR instant < %(earliest)s THEN 'time'
-            WHEN holder.id IS NOT NULL THEN 'email' END AS own_fault, CASE
+            WHEN holder.id IS NOT NULL OR confirmed.id IS NOT NULL THEN 'email' END AS own_fault, CASE
             WHEN referred_by = '' THEN true
             WHEN referred_by = formed.account_id THEN false
             WHEN referrer.id IS NOT NULL THEN referrer.registered_at <= instant END AS referrer_counts,
@@ -51,6 +51,7 @@ WITH formed AS MATERIALIZED (
 ), within_account AS (
     SELECT *, is_new AND min(content) OVER same_account <> max(content) OVER same_account AS is_contradicted,
            min(line) OVER same_account AS first_line
+    LEFT JOIN account_emailaddress AS confirmed ON confirmed.email = address COLLATE "default" AND confirmed.verified
     FROM compared WINDOW same_account AS (PARTITION BY is_new, account_id)
 ), tied AS (
     SELECT *, is_new AND (
