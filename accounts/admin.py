@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, ClassVar
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib.auth.models import Group
+from django.db.models import Q, QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
@@ -22,7 +27,11 @@ from accounts.operations import (
     pass_verification,
     refuse_verification,
     remove_payment_method,
+    remove_second_factors,
 )
+
+# What rows of the files name by an id (DESIGN: Doors).
+IDS_OF_FACTS = ("event_id", "account_id", "payment_id", "redemption_id", "referred_by", "email")
 
 
 class IdentityForm(forms.Form):
@@ -32,6 +41,13 @@ class IdentityForm(forms.Form):
     document_kind = forms.CharField(max_length=100, help_text="Passport, identity card, company register, …")
     number = forms.CharField(max_length=100, widget=forms.PasswordInput)
     account_type = forms.ChoiceField(choices=AccountType.choices)
+
+
+# What these apps register by themselves would write past the operations. Imported here, so that they have registered.
+for app in ("allauth.account", "allauth.mfa", "django.contrib.auth"):
+    import_module(f"{app}.admin")
+for model in (EmailAddress, Authenticator, Group):
+    admin.site.unregister(model)
 
 
 class SureForm(forms.Form):
@@ -187,8 +203,58 @@ class RefusedFactAdmin(ReadOnlyAdmin):
     list_display = ("run", "line", "code", "message")
     list_filter = ("run__kind",)
     list_select_related = ("run",)
-    search_fields = ("run__file_digest__exact", "code__exact", "fact__event_id__exact", "fact__account_id__exact")
+    search_fields = ("run__file_digest__exact", "code__exact")
     ordering = ("-pk",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[RefusedFact], search_term: str
+    ) -> tuple[QuerySet[RefusedFact], bool]:
+        """Find a row by an id in it too: the admin's own search takes a word of JSON with its quotes."""
+        found, has_duplicates = super().get_search_results(request, queryset, search_term)
+        if search_term := search_term.strip():
+            facts = queryset.alias(**{f"its_{name}": KeyTextTransform(name, "fact") for name in IDS_OF_FACTS})
+            ids = Q.create([(f"its_{name}", search_term) for name in IDS_OF_FACTS], connector=Q.OR)
+            found = queryset.filter(Q(pk__in=found.values("pk")) | Q(pk__in=facts.filter(ids).values("pk")))
+        return found, has_duplicates
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(ReadOnlyAdmin):
+    """Addresses, and whether they are confirmed: that is their holder's to do."""
+
+    list_display = ("email", "user", "verified", "primary")
+    list_filter = ("verified",)
+    list_select_related = ("user",)
+    search_fields = ("email__istartswith", "user__account_id__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(ReadOnlyAdmin):
+    """Second factors, without their secrets; staff take one away from somebody who has lost it."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    list_filter = ("type",)
+    list_select_related = ("user",)
+    search_fields = ("user__account_id__exact", "user__email__istartswith")
+    fields = ("user", "type", "created_at", "last_used_at")
+    ordering = ("-pk",)
+    actions = ("take_away",)
+
+    def has_vouch_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("mfa.delete_authenticator")
+
+    @admin.action(description="Take away every second factor of the account", permissions=["vouch"])
+    def take_away(self, request: HttpRequest, chosen: QuerySet[Authenticator]) -> TemplateResponse | None:
+        return ask_first(
+            self,
+            request,
+            chosen,
+            title="Take away every second factor of the account",
+            form_class=SureForm,
+            carry_out=lambda factor, _: remove_second_factors(user_id=factor.user_id),
+            refusals=(),
+        )
 
 
 @admin.register(ClockOffset)

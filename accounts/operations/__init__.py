@@ -10,6 +10,7 @@ from accounts.operations.registration import (
     sign_up,
 )
 from accounts.operations.runs import UnableToAdvanceRun, advance_run, finish_run, start_run
+from accounts.operations.second_factor import remove_second_factors
 from accounts.operations.verification import (
     Identity,
     UnableToAddPaymentMethod,
@@ -40,6 +41,7 @@ __all__ = [
     "refuse_verification",
     "register",
     "remove_payment_method",
+    "remove_second_factors",
     "sign_up",
     "start_run",
 ]
