@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from allauth.account.adapter import get_adapter
-from allauth.account.forms import ConfirmEmailVerificationCodeForm, SignupForm
+from allauth.account.forms import BaseConfirmCodeForm, ConfirmEmailVerificationCodeForm, SignupForm
 from allauth.account.internal.flows.email_verification import consume_email_verification_rate_limit
 from allauth.account.internal.userkit import filter_users_by_email
 from babel import Locale
@@ -91,11 +91,11 @@ class ConfirmCodeForm(ConfirmEmailVerificationCodeForm):
     """The code from the mail, for an account that is still there: a newer sign-up may have taken its place."""
 
     def clean_code(self) -> str:
-        """Take the code only for an account that can be confirmed."""
-        code = str(super().clean_code())
+        """Take the code only for an account that can be confirmed; `gone` where it is right and comes too late."""
         if self.user is None:
-            raise get_adapter().validation_error("invalid_or_expired_key")
-        return code
+            BaseConfirmCodeForm.clean_code(self)
+            raise forms.ValidationError("This sign-up is no more.", code="gone")
+        return str(super().clean_code())
 
 
 def is_unconfirmed(user: User) -> bool:

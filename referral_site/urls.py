@@ -18,7 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("favicon.ico", favicon),
     path("admin/", admin.site.urls),
     path("", include("referrals.urls")),
-    path("accounts/", include("allauth.urls")),
+    path("accounts/", include("accounts.urls")),
     path("console/", include("referrals.urls_console")),
     path("dev/", include("referral_site.demo.urls")),
 ]

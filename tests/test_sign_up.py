@@ -98,8 +98,10 @@ def test_newer_sign_up_with_the_same_address_wins_at_once() -> None:
         newer.get(f"/r/{links[1].code}/")
         fill_in(newer, "Bob@Example.com", country="IT")
         assert User.objects.filter(email="bob@example.com").count() == 1
-        refused = confirm(older, older_code)
-        assert refused.status_code == 200
+        refused = older.post(CONFIRM, {"code": older_code}, follow=True)
+        assert refused.redirect_chain == [(SIGN_UP, 302)]
+        assert "a newer one has taken its place" in refused.content.decode()
+        assert "already registered" not in refused.content.decode()
         assert User.objects.get(email="bob@example.com").registered_at is None
         newer.post(CONFIRM, {"code": mailed_code()})
     bob = User.objects.get(email="bob@example.com")
@@ -108,7 +110,7 @@ def test_newer_sign_up_with_the_same_address_wins_at_once() -> None:
     assert Referral.objects.get().referrer == links[1].owner
 
 
-def test_code_of_a_sign_up_that_is_gone_is_refused_on_its_page(client: Client) -> None:
+def test_code_of_a_sign_up_that_is_gone_leads_back_to_the_form(client: Client) -> None:
     fill_in(client, "bob@example.com")
     User.objects.filter(email="bob@example.com").delete()
     assert confirm(client).status_code == 200
