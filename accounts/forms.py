@@ -9,6 +9,7 @@ from allauth.account.internal.flows.email_verification import consume_email_veri
 from allauth.account.internal.userkit import filter_users_by_email
 from babel import Locale
 from django import forms
+from django.contrib.auth.hashers import make_password
 from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse
 
@@ -32,6 +33,7 @@ def countries() -> list[tuple[str, str]]:
 class SignUpForm(SignupForm):
     """E-mail address, password and country. An address that only an unconfirmed sign-up has is free to take."""
 
+    account_already_exists: bool
     country = forms.ChoiceField(choices=lambda: [("", "Choose a country"), *countries()])
     field_order = ["email", "password1", "country"]
 
@@ -64,6 +66,9 @@ class SignUpForm(SignupForm):
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
         """Sign up; if the address was taken this moment, go on as if it always had been."""
+        if self.account_already_exists:
+            # As long as a sign-up takes: the time must not tell who has an account.
+            make_password(self.cleaned_data["password1"])
         try:
             user, response = super().try_save(request)
         except UnableToSignUp:

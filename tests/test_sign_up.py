@@ -5,9 +5,11 @@ from decimal import Decimal
 import pytest
 import time_machine
 from allauth.account.models import EmailAddress
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
 from django.db import DatabaseError
 from django.test import Client
+from pytest_django import Settings
 
 from accounts import signals
 from accounts.models import User
@@ -113,8 +115,9 @@ def test_newer_sign_up_with_the_same_address_wins_at_once() -> None:
 def test_code_of_a_sign_up_that_is_gone_leads_back_to_the_form(client: Client) -> None:
     fill_in(client, "bob@example.com")
     User.objects.filter(email="bob@example.com").delete()
-    assert confirm(client).status_code == 200
+    assert confirm(client)["Location"] == SIGN_UP
     assert not User.objects.exists()
+    assert sign_up(client, "bob@example.com").registered_at is not None
 
 
 def test_sixth_sign_up_within_a_minute_asks_for_patience_and_keeps_the_fifth(client: Client) -> None:
@@ -172,6 +175,29 @@ def test_imported_customer_who_confirms_the_address_stays_registered_as_before(c
     carol.refresh_from_db()
     assert carol.registered_at == registered_at
     assert client.session["_auth_user_id"] == str(carol.pk)
+
+
+class CountingHasher(MD5PasswordHasher):
+    """Counts the passwords that were hashed: that is what takes time."""
+
+    hashed = 0
+
+    def encode(self, password: str, salt: str) -> str:
+        CountingHasher.hashed += 1
+        encoded: str = super().encode(password, salt)
+        return encoded
+
+
+@pytest.mark.parametrize("email", ["carol@example.com", "bob@example.com", "unconfirmed@example.com"])
+def test_sign_up_takes_as_long_whether_or_not_the_address_is_known(
+    client: Client, settings: Settings, email: str
+) -> None:
+    register("carol")
+    fill_in(Client(), "unconfirmed@example.com")
+    settings.PASSWORD_HASHERS = [f"{__name__}.{CountingHasher.__name__}"]
+    CountingHasher.hashed = 0
+    fill_in(client, email)
+    assert CountingHasher.hashed == 1
 
 
 @pytest.mark.parametrize("field", ["email", "password1", "country"])
