@@ -161,6 +161,7 @@ COUNT_VERDICTS = "SELECT verdict, count(*) FROM judged_account GROUP BY verdict"
 
 REFUSED = """
 SELECT line, verdict, staged.account_id, staged.email, staged.account_type, staged.country, staged.registered_at,
+RETURNING id
        staged.referred_by
 FROM judged_account JOIN staged_account AS staged USING (line)
 WHERE verdict NOT IN ('accepted', 'duplicate') ORDER BY line
