@@ -22,6 +22,11 @@ def remember(response: HttpResponseBase, *, code: str, now: datetime, days: int)
     )
 
 
+def forget(response: HttpResponseBase) -> None:
+    """Have the browser forget the code: the link last visited brings none."""
+    response.delete_cookie(COOKIE, samesite="Lax")
+
+
 def remembered(request: HttpRequest, *, now: datetime, days: int) -> str:
     """Return the code of the link last visited within `days` before `now`; "" if there is none or it was changed.
 

@@ -89,6 +89,55 @@ def test_whole_link_may_be_typed(client: Client) -> None:
     assert referrer_of(bob) == link.owner
 
 
+@pytest.mark.parametrize("end", ["?utm_source=mail", "/?utm_source=mail&x=/y", "/#a", "#/a", "/?a#b"])
+def test_whole_link_may_have_what_mailers_add(client: Client, end: str) -> None:
+    link = referrer("alice")
+    bob = sign_up(client, "bob@example.com", referral_code=f"https://cloud.example/r/{link.code}{end}")
+    assert referrer_of(bob) == link.owner
+
+
+def test_link_last_visited_that_is_switched_off_brings_no_earlier_one(client: Client) -> None:
+    alice, ann = referrer("alice"), referrer("ann")
+    switch_link_off(user_id=ann.owner_id, actor=None, reason="asked", now=NOW)
+    client.get(f"/r/{alice.code}/")
+    client.get(f"/r/{ann.code}/")
+    assert client.get(SIGN_UP).context["form"]["referral_code"].value() == ""
+    bob = sign_up(client, "bob@example.com")
+    assert referrer_of(bob) is None
+    assert bob.signup_attribution == {}
+
+
+def test_address_that_is_no_link_forgets_none(client: Client) -> None:
+    link = referrer("alice")
+    client.get(f"/r/{link.code}/")
+    client.get("/r/nobody/")
+    assert referrer_of(sign_up(client, "bob@example.com")) == link.owner
+
+
+def brought_without_cookies(client: Client, code: str, **changed: str) -> dict[str, object]:
+    """The attribution of a sign-up by the form of a link's page, in a browser that keeps no cookies of it."""
+    form = client.get(f"/r/{code}/").context["form"]
+    brought = {name: form[name].value() for name in ("referral_code", "brought_code")}
+    return dict(sign_up(Client(), "bob@example.com", **brought | changed).signup_attribution)
+
+
+def test_code_that_the_page_brought_is_not_typed(client: Client) -> None:
+    code = referrer("alice").code
+    assert brought_without_cookies(client, code) == {"code": code, "typed": False}
+
+
+def test_code_in_place_of_the_one_that_the_page_brought_is_typed(client: Client) -> None:
+    alice, ann = referrer("alice").code, referrer("ann").code
+    assert brought_without_cookies(client, alice, referral_code=ann) == {"code": ann, "typed": True}
+
+
+@pytest.mark.parametrize("signature", ["", "{code}", "{code}:forged"])
+def test_page_cannot_be_made_to_have_brought_a_code(client: Client, signature: str) -> None:
+    code = referrer("alice").code
+    forged = signature.format(code=code)
+    assert brought_without_cookies(client, code, brought_code=forged) == {"code": code, "typed": True}
+
+
 def test_cleared_code_means_no_referrer(client: Client) -> None:
     link = referrer("alice")
     client.get(f"/r/{link.code}/")

@@ -24,6 +24,11 @@ def working_link(*, code: str) -> ReferralLink | None:
     return ReferralLink.objects.working().filter(code__in={code, code.lower()}).first()
 
 
+def is_link(*, code: str) -> bool:
+    """Whether there is a link with this code, working or not."""
+    return ReferralLink.objects.filter(code__in={code, code.lower()}).exists()
+
+
 def is_own_link(*, code: str, user_id: int) -> bool:
     """Whether the link with this code, on or off, is the user's own."""
     return ReferralLink.objects.filter(owner_id=user_id, code__in={code, code.lower()}).exists()

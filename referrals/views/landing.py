@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from accounts import clock
 from referrals import visits
 from referrals.forms import SignUpForm
-from referrals.queries.links import is_own_link, offer, working_link
+from referrals.queries.links import is_link, is_own_link, offer, working_link
 
 
 @require_safe
@@ -34,8 +34,13 @@ def link(request: HttpRequest, code: str) -> HttpResponse:
     offered = offer(at=now)
     form = SignUpForm(brought=found.code if found else "")
     response = render(request, "referrals/link.html", {"form": form, "link": found, "offer": offered})
-    if found and not request.user.is_authenticated:
+    if request.user.is_authenticated:
+        return response
+    if found:
         visits.remember(response, code=found.code, now=now, days=offered.terms.attribution_days)
+    elif is_link(code=code):
+        # The link last visited counts, also where it brings nothing (TERMS: What a new customer gets).
+        visits.forget(response)
     return response
 
 
