@@ -64,11 +64,15 @@ def ask_first(
 ) -> TemplateResponse | None:
     """Show the page between an action and its operation; once it is answered, carry it out for every row chosen.
 
-    Each row stands for itself: one that is refused is named with the reason, and the others go through.
+    Each row stands for itself: one that is refused is named with the reason, and the others go through. `carry_out`
+    returns False where there was nothing to change.
     """
     is_answer = "carry_out" in request.POST
     form = form_class(request.POST if is_answer else None)
-    rows = list(chosen[:MOST_AT_ONCE])
+    rows = list(chosen[: MOST_AT_ONCE + 1])
+    if len(rows) > MOST_AT_ONCE:
+        messages.error(request, f"Nothing done: at most {MOST_AT_ONCE} at once. Choose fewer.")
+        return None
     if not (is_answer and form.is_valid()):
         context = {
             **desk.admin_site.each_context(request),
@@ -81,9 +85,13 @@ def ask_first(
         return TemplateResponse(request, "admin/ask_first.html", context)
     for row in rows:
         try:
-            carry_out(row, form.cleaned_data)
+            changed = carry_out(row, form.cleaned_data)
         except refusals as refusal:
-            messages.error(request, f"{row}: {refusal}")
+            messages.error(request, f"Refused for {row}: {refusal}")
         else:
-            messages.success(request, f"{row}: done.")
+            # The admin writes a message's first letter large: an id must not stand there.
+            if changed is False:
+                messages.warning(request, f"Nothing to change for {row}: that is so already.")
+            else:
+                messages.success(request, f"Done for {row}.")
     return None

@@ -1,5 +1,6 @@
 """The staff's desk: every table is looked at, decisions ask for their reason, and nothing else is written."""
 
+import html
 from datetime import timedelta
 from typing import Any
 
@@ -63,6 +64,10 @@ def statements(desk: Client, model: type[models.Model]) -> int:
     with CaptureQueriesContext(connection) as captured:
         assert desk.get(page(model, "changelist")).status_code == 200
     return len(captured)
+def words(answer: Any) -> str:
+    return html.unescape(answer.content.decode())
+
+
 
 
 def test_every_model_has_its_pages() -> None:
@@ -271,6 +276,21 @@ def test_verification_that_has_not_passed(desk: Client, alice: User) -> None:
 
 
 def terms_form(starts_at: Any, **changed: Any) -> dict[str, Any]:
+def test_flag_that_is_open_is_not_opened_again(desk: Client, referral: Referral) -> None:
+    answer = {"reason": "The same card.", "rule": "card", "severity": "hold"}
+    assert "Done for" in words(act(desk, referral, "hold", **answer))
+    again = words(act(desk, referral, "hold", **answer))
+    assert "That is so already." in again
+    assert "Done for" not in again
+    assert Decision.objects.count() == 1
+
+
+def test_note_becomes_a_hold_once(desk: Client, referral: Referral) -> None:
+    act(desk, referral, "hold", reason="Odd.", rule="card", severity="note")
+    assert "Done for" in words(act(desk, referral, "hold", reason="The same card.", rule="card", severity="hold"))
+    assert "That is so already." in words(act(desk, referral, "hold", reason="Odd.", rule="card", severity="note"))
+
+
     numbers = {
         field.name: getattr(ProgrammeTerms(), field.name)
         for field in ProgrammeTerms._meta.fields
@@ -301,3 +321,37 @@ def test_started_terms_are_looked_at(desk: Client) -> None:
     terms = ProgrammeTerms.objects.get()
     assert b'name="_save"' not in desk.get(page(ProgrammeTerms, "change", terms.pk)).content
     assert desk.post(page(ProgrammeTerms, "change", terms.pk), terms_form(timezone.now())).status_code == 403
+def test_fact_that_is_so_already_is_said_to_be(desk: Client, alice: User) -> None:
+    for action, is_so in (
+        ("take_payment_method_off_file", True),
+        ("put_payment_method_on_file", False),
+        ("put_payment_method_on_file", True),
+        ("take_payment_method_off_file", False),
+        ("record_not_passed", False),
+        ("record_not_passed", True),
+    ):
+        said = words(act(desk, alice, action, sure="yes"))
+        assert ("Nothing to change for alice: that is so already." in said) == is_so
+        assert ("Done for alice." in said) != is_so
+
+
+def test_message_has_the_code_of_a_link_as_it_is_written(desk: Client, alice: User) -> None:
+    link = ReferralLink.objects.create(owner=alice, code="pw7c5yb8c5my8", created_at=JANUARY)
+    assert "Done for pw7c5yb8c5my8." in words(act(desk, link, "switch_off", reason="Spam."))
+    assert "Refused for pw7c5yb8c5my8: That is so already." in words(act(desk, link, "switch_off", reason="Spam."))
+
+
+@pytest.mark.parametrize(("many", "done"), [(100, True), (101, False)])
+def test_action_takes_a_hundred_rows_and_refuses_more(desk: Client, many: int, done: bool) -> None:
+    gather(range(many))
+    form = {"action": "put_payment_method_on_file", "select_across": "1", "_selected_action": [], "carry_out": "yes"}
+    chosen = User.objects.filter(account_id__startswith="referrer-")
+    form["_selected_action"] = [str(pk) for pk in chosen.values_list("pk", flat=True)]
+    answer = desk.post(f"{page(User, 'changelist')}?q=referrer-&is_staff__exact=0", form, follow=True)
+    found = answer.context["cl"].result_count
+    assert ("at most 100 at once" in words(answer)) == (found > 100), found
+    form["select_across"] = "0"
+    assert ("at most 100 at once" in words(desk.post(page(User, "changelist"), form, follow=True))) != done
+    assert chosen.filter(payment_method_added_at__isnull=False).exists() == done
+
+

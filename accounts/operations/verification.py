@@ -45,8 +45,8 @@ class UnableToAddPaymentMethod(Exception):
         super().__init__("There is no registered account with this id.")
 
 
-def add_payment_method(*, user_id: int, now: datetime) -> None:
-    """Put a payment method on file and tell the apps above; where there is one, nothing changes.
+def add_payment_method(*, user_id: int, now: datetime) -> bool:
+    """Put a payment method on file and tell the apps above; return False where there is one, and nothing changes.
 
     Raises UnableToAddPaymentMethod.
     """
@@ -54,13 +54,19 @@ def add_payment_method(*, user_id: int, now: datetime) -> None:
         account = User.objects.get_queryset().registered().filter(pk=user_id)
         if account.filter(payment_method_added_at=None).update(payment_method_added_at=now):
             payment_method_added.send(sender=User, user_id=user_id, now=now)
-        elif not account.exists():
+            return True
+        if not account.exists():
             raise UnableToAddPaymentMethod
+        return False
 
 
-def remove_payment_method(*, user_id: int) -> None:
-    """Take the payment method off file. Friends who have registered stay (TERMS: When things change)."""
-    User.objects.filter(pk=user_id).update(payment_method_added_at=None)
+def remove_payment_method(*, user_id: int) -> bool:
+    """Take the payment method off file; return False where there is none.
+
+    Friends who have registered stay (TERMS: When things change).
+    """
+    on_file = User.objects.filter(pk=user_id, payment_method_added_at__isnull=False)
+    return bool(on_file.update(payment_method_added_at=None))
 
 
 @retried
@@ -82,16 +88,18 @@ def pass_verification(*, user_id: int, identity: Identity, account_type: str, no
 
 
 @retried
-def refuse_verification(*, user_id: int) -> None:
-    """Record that an account has not passed verification.
+def refuse_verification(*, user_id: int) -> bool:
+    """Record that an account has not passed verification; return False where that is recorded already.
 
     Locks the User. Raises UnableToVerify: unregistered, passed.
     """
     with transaction.atomic():
         _lock_unless_passed(user_id, as_type=None)
-        IdentityVerification.objects.update_or_create(
-            customer_id=user_id, defaults={"state": IdentityVerification.State.REFUSED, "is_eligible": False}
-        )
+        refused = {"state": IdentityVerification.State.REFUSED, "is_eligible": False}
+        if IdentityVerification.objects.filter(customer_id=user_id, **refused).exists():
+            return False
+        IdentityVerification.objects.update_or_create(customer_id=user_id, defaults=refused)
+        return True
 
 
 def identity_digest(identity: Identity) -> str:

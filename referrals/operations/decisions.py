@@ -79,10 +79,10 @@ def open_flag(
     reason: str,
     now: datetime,
 ) -> FraudFlag:
-    """Open a flag on a referral, and return it; one that `rule` opened before and that is open still is returned.
+    """Open a flag on a referral, and return it; to a rule, one that it opened before and that is open still.
 
     A flag of severity hold stops the referral's grants from its commit on (TERMS: a hold). Locks the Referral. `actor`
-    is None for a rule. Raises UnableToDecide: reason, rule, severity, unknown.
+    is None for a rule. Raises UnableToDecide: reason, rule, severity, unknown; and already, to a human only.
     """
     _require_reason(reason)
     if not rule.strip():
@@ -92,6 +92,8 @@ def open_flag(
     _lock_referrals([referral_id])
     flag_id = _insert_flag(referral_id, rule, severity, evidence, now)
     if flag_id is None:
+        if actor is not None:
+            raise UnableToDecide("already")
         return FraudFlag.objects.get(rule=rule, referral_id=referral_id, closed_at=None)
     _keep_held([referral_id])
     action = Decision.Action.HOLD if severity == FraudFlag.Severity.HOLD else Decision.Action.NOTE
