@@ -80,7 +80,7 @@ class UserAdmin(ReadOnlyAdmin):
         ("payment_method_added_at", admin.EmptyFieldListFilter),
         ("disqualified_at", admin.EmptyFieldListFilter),
     )
-    search_fields = ("account_id__exact", "email__istartswith", "referral_link__code__exact")
+    search_fields = ("account_id__exact", "email__istartswith", "referral_link__code__iexact")
     ordering = ("-pk",)
     fields = (
         "account_id",

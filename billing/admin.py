@@ -5,6 +5,8 @@ from django.contrib import admin
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline
 from billing.models import Product, SpendBatch, SpendEvent, WaitingReversal
 
+CUSTOMER = ("customer__account_id__exact", "customer__email__istartswith")
+
 
 class ReversalInline(ReadOnlyInline):
     model = SpendEvent
@@ -46,7 +48,7 @@ class SpendEventAdmin(ReadOnlyAdmin):
     )
     list_filter = ("type", "qualifies")
     list_select_related = ("customer", "product", "payment")
-    search_fields = ("event_id__exact", "payment__event_id__exact", "customer__account_id__exact")
+    search_fields = ("event_id__exact", "payment__event_id__exact", *CUSTOMER)
     ordering = ("-pk",)
     inlines = [ReversalInline]
 
@@ -65,5 +67,5 @@ class WaitingReversalAdmin(ReadOnlyAdmin):
     )
     list_filter = ("type",)
     list_select_related = ("customer",)
-    search_fields = ("event_id__exact", "payment_event_id__exact", "customer__account_id__exact")
+    search_fields = ("event_id__exact", "payment_event_id__exact", *CUSTOMER)
     ordering = ("-pk",)

@@ -6,6 +6,7 @@ from accounts.desk import ReadOnlyAdmin, ReadOnlyInline
 from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionReturn
 
 CUSTOMER = ("customer__customer__account_id__exact", "customer__customer__email__istartswith")
+FRIEND = ("friend__account_id__exact", "friend__email__istartswith")
 
 
 class CouponEntryInline(ReadOnlyInline):
@@ -52,7 +53,7 @@ class CouponAdmin(ReadOnlyAdmin):
     )
     list_filter = ("kind", ("withdrawn_at", admin.EmptyFieldListFilter))
     list_select_related = ("customer__customer", "friend")
-    search_fields = (*CUSTOMER, "friend__account_id__exact", "source__exact")
+    search_fields = ("id__exact", *CUSTOMER, *FRIEND, "source__exact")
     ordering = ("-pk",)
     inlines = [CouponEntryInline]
 
@@ -66,7 +67,7 @@ class CouponEntryAdmin(ReadOnlyAdmin):
     list_display = ("id", "coupon", "account_id", "type", "amount", "balance_after", "reference", "occurred_at")
     list_filter = ("type",)
     list_select_related = ("coupon__customer__customer",)
-    search_fields = ("coupon__customer__customer__account_id__exact", "reference__exact")
+    search_fields = (*(f"coupon__{path}" for path in (*CUSTOMER, *FRIEND)), "reference__exact")
     ordering = ("-pk",)
 
     @admin.display(description="account")
@@ -89,10 +90,18 @@ class RedemptionAdmin(ReadOnlyAdmin):
 
 @admin.register(RedemptionReturn)
 class RedemptionReturnAdmin(ReadOnlyAdmin):
-    list_display = ("return_id", "redemption", "amount", "occurred_at", "recorded_at")
-    list_select_related = ("redemption",)
-    search_fields = ("return_id__exact", "redemption__redemption_id__exact")
+    list_display = ("return_id", "redemption", "account_id", "amount", "occurred_at", "recorded_at")
+    list_select_related = ("redemption__customer__customer",)
+    search_fields = (
+        "return_id__exact",
+        "redemption__redemption_id__exact",
+        *(f"redemption__{path}" for path in CUSTOMER),
+    )
     ordering = ("-pk",)
+
+    @admin.display(description="account")
+    def account_id(self, given_back: RedemptionReturn) -> str:
+        return given_back.redemption.customer.customer.account_id
 
 
 @admin.register(Debt)
@@ -100,7 +109,7 @@ class DebtAdmin(ReadOnlyAdmin):
     list_display = ("id", "account_id", "friend", "kind", "amount", "outstanding", "opened_at")
     list_filter = ("kind",)
     list_select_related = ("customer__customer", "friend")
-    search_fields = (*CUSTOMER, "friend__account_id__exact", "source__exact")
+    search_fields = ("id__exact", *CUSTOMER, *FRIEND, "source__exact")
     ordering = ("-pk",)
     inlines = [DebtEntryInline]
 
@@ -111,8 +120,12 @@ class DebtAdmin(ReadOnlyAdmin):
 
 @admin.register(DebtEntry)
 class DebtEntryAdmin(ReadOnlyAdmin):
-    list_display = ("id", "debt", "type", "amount", "balance_after", "reference", "occurred_at")
+    list_display = ("id", "debt", "account_id", "type", "amount", "balance_after", "reference", "occurred_at")
     list_filter = ("type",)
-    list_select_related = ("debt",)
-    search_fields = ("debt__source__exact", "reference__exact")
+    list_select_related = ("debt__customer__customer",)
+    search_fields = (*(f"debt__{path}" for path in (*CUSTOMER, *FRIEND)), "debt__source__exact", "reference__exact")
     ordering = ("-pk",)
+
+    @admin.display(description="account")
+    def account_id(self, entry: DebtEntry) -> str:
+        return entry.debt.customer.customer.account_id

@@ -38,7 +38,12 @@ from referrals.operations import (
 )
 from referrals.operations.terms import UnableToSetTerms, add_terms, change_terms, require_notice
 
-PAIR = ("friend__account_id__exact", "friend__email__istartswith", "referrer__account_id__exact")
+PAIR = (
+    "friend__account_id__exact",
+    "friend__email__istartswith",
+    "referrer__account_id__exact",
+    "referrer__email__istartswith",
+)
 PAIR_OF_REFERRAL = tuple(f"referral__{path}" for path in PAIR)
 
 
@@ -185,7 +190,7 @@ class ReferralAdmin(Deciding):
     )
     list_filter = ("held", ("refused_at", admin.EmptyFieldListFilter), ("qualified_at", admin.EmptyFieldListFilter))
     list_select_related = ("friend", "referrer")
-    search_fields = (*PAIR, "referrer__email__istartswith", "referrer__referral_link__code__exact")
+    search_fields = ("id__exact", *PAIR, "referrer__referral_link__code__iexact")
     ordering = ("-pk",)
     inlines = [RewardInline, ClawbackInline, FraudFlagInline, DecisionInline]
     actions = ("hold", "refuse", "lift_refusal")
@@ -216,12 +221,16 @@ class ReferralAdmin(Deciding):
 class FraudFlagAdmin(Deciding):
     """Doubts, and their release."""
 
-    list_display = ("rule", "severity", "referral", "opened_at", "closed_at", "outcome")
+    list_display = ("rule", "severity", "referral", "friend", "opened_at", "closed_at", "outcome")
     list_filter = ("severity", ("closed_at", admin.EmptyFieldListFilter), "outcome", "rule")
-    list_select_related = ("referral",)
-    search_fields = ("rule__exact", *PAIR_OF_REFERRAL)
+    list_select_related = ("referral__friend",)
+    search_fields = ("rule__exact", "referral__id__exact", *PAIR_OF_REFERRAL)
     ordering = ("-pk",)
     actions = ("release",)
+
+    @admin.display
+    def friend(self, flag: FraudFlag) -> str:
+        return flag.referral.friend.account_id
 
     @admin.action(description="Release", permissions=["decide"])
     def release(self, request: HttpRequest, chosen: QuerySet[FraudFlag]) -> TemplateResponse | None:
@@ -238,7 +247,7 @@ class ReferralLinkAdmin(Deciding):
     list_display = ("code", "owner", "created_at", "switched_off_at")
     list_filter = (("switched_off_at", admin.EmptyFieldListFilter),)
     list_select_related = ("owner",)
-    search_fields = ("code__exact", "owner__account_id__exact", "owner__email__istartswith")
+    search_fields = ("code__iexact", "owner__account_id__exact", "owner__email__istartswith")
     ordering = ("-pk",)
     actions = ("switch_off", "switch_on")
 
@@ -291,11 +300,21 @@ class ClawbackAdmin(ReadOnlyAdmin):
 class DecisionAdmin(ReadOnlyAdmin):
     """Who decided what, and why."""
 
-    list_display = ("id", "action", "referral", "customer", "actor", "decided_at", "reason_given")
+    list_display = ("id", "action", "referral", "friend", "customer", "actor", "decided_at", "reason_given")
     list_filter = ("action",)
-    list_select_related = ("referral", "customer", "actor", "reason")
-    search_fields = (*PAIR_OF_REFERRAL, "customer__account_id__exact", "actor__email__istartswith")
+    list_select_related = ("referral__friend", "customer", "actor", "reason")
+    search_fields = (
+        "referral__id__exact",
+        *PAIR_OF_REFERRAL,
+        "customer__account_id__exact",
+        "customer__email__istartswith",
+        "actor__email__istartswith",
+    )
     ordering = ("-pk",)
+
+    @admin.display
+    def friend(self, decision: Decision) -> str:
+        return decision.referral.friend.account_id if decision.referral else ""
 
     @admin.display(description="reason")
     def reason_given(self, decision: Decision) -> str:

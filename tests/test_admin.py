@@ -14,7 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.facts import Refusal, Tally
+from accounts.models import RefusedFact, User
+from accounts.operations import advance_run, start_run
+from billing.models import SpendEvent
+from credits.models import Coupon, CouponEntry, Debt, DebtEntry, RedemptionReturn
 from referrals.models import Decision, FraudFlag, ProgrammeTerms, Referral, ReferralLink
 from tests.crowd import gather
 from tests.facts import JANUARY, register
@@ -60,14 +64,14 @@ def act(desk: Client, row: models.Model, action: str, **answer: Any) -> Any:
     return desk.post(page(type(row), "changelist"), form, follow=True)
 
 
-def statements(desk: Client, model: type[models.Model]) -> int:
-    with CaptureQueriesContext(connection) as captured:
-        assert desk.get(page(model, "changelist")).status_code == 200
-    return len(captured)
 def words(answer: Any) -> str:
     return html.unescape(answer.content.decode())
 
 
+def statements(desk: Client, model: type[models.Model]) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        assert desk.get(page(model, "changelist")).status_code == 200
+    return len(captured)
 
 
 def test_every_model_has_its_pages() -> None:
@@ -122,8 +126,11 @@ SEARCHES = [
     ("referrals.Referral", "alice", 5),
     ("referrals.Referral", "alices-link", 5),
     ("referrals.ReferralLink", "alices-link", 1),
+    ("referrals.ReferralLink", "Alices-LINK", 1),
+    ("accounts.User", "ALICES-link", 1),
     ("billing.SpendEvent", "bob-12", 3),
     ("billing.WaitingReversal", "waits", 1),
+    ("billing.WaitingReversal", "bob@example.com", 3),
     ("credits.Coupon", "gus", 1),
     ("credits.Redemption", "order", 1),
     ("referrals.Decision", "gus", 1),
@@ -132,9 +139,9 @@ SEARCHES = [
 
 @pytest.mark.usefixtures("story")
 def test_search_finds_by_address_id_and_code(desk: Client) -> None:
-    for name, words, found in SEARCHES:
-        answer = desk.get(page(apps.get_model(name), "changelist"), {"q": words})
-        assert (name, words, answer.context["cl"].result_count) == (name, words, found)
+    for name, sought, found in SEARCHES:
+        answer = desk.get(page(apps.get_model(name), "changelist"), {"q": sought})
+        assert (name, sought, answer.context["cl"].result_count) == (name, sought, found)
 
 
 @pytest.mark.usefixtures("story")
@@ -145,6 +152,54 @@ def test_every_search_and_filter_runs(desk: Client) -> None:
         for choice in changelist.context["cl"].filter_specs:
             for option in choice.choices(changelist.context["cl"]):
                 assert desk.get(page(model, "changelist") + option["query_string"]).status_code == 200
+
+
+@pytest.mark.usefixtures("story")
+def test_search_finds_a_row_by_its_number(desk: Client) -> None:
+    for model in (Coupon, Debt, Referral):
+        row = model._default_manager.latest("pk")
+        answer = desk.get(page(model, "changelist"), {"q": str(row.pk)})
+        assert row in answer.context["cl"].result_list
+
+
+@pytest.mark.usefixtures("story")
+def test_search_finds_what_belongs_to_a_customer_by_id_and_address(desk: Client) -> None:
+    debt = DebtEntry.objects.select_related("debt__customer__customer", "debt__friend").latest("pk").debt
+    coupon = Coupon.objects.filter(friend__isnull=False).select_related("customer__customer", "friend").latest("pk")
+    spend = SpendEvent.objects.select_related("customer").latest("pk")
+    referral = Referral.objects.filter(decisions__isnull=False).select_related("friend", "referrer").latest("pk")
+    for model, people in (
+        (DebtEntry, (debt.customer.customer, debt.friend)),
+        (Debt, (debt.customer.customer, debt.friend)),
+        (Coupon, (coupon.customer.customer, coupon.friend)),
+        (CouponEntry, (coupon.customer.customer, coupon.friend)),
+        (SpendEvent, (spend.customer,)),
+        (Decision, (referral.friend, referral.referrer)),
+    ):
+        for person in people:
+            assert person is not None
+            by_id, by_address = (
+                desk.get(page(model, "changelist"), {"q": sought}).context["cl"].result_count
+                for sought in (person.account_id, person.email)
+            )
+            assert by_id == by_address > 0, (model, person)
+
+
+def test_search_finds_a_refused_fact_by_the_ids_in_it(desk: Client) -> None:
+    run = start_run(kind="spend", file_digest="f", now=JANUARY)
+    facts = [{"event_id": f"e-{n}", "account_id": f"a-{n}", "payment_id": f"p-{n}"} for n in range(3)]
+    facts += [{"redemption_id": f"r-{n}", "account_id": f"a-{n}"} for n in range(3)]
+    refusals = [Refusal(n, "amount", "", fact) for n, fact in enumerate(facts)]
+    advance_run(run=run, lines_done=6, tally=Tally(refused=6), refusals=refusals)
+    for sought, found in (("e-1", 1), ("a-1", 2), ("p-2", 1), ("r-0", 1), ("amount", 6), ("e-", 0), ("f", 6)):
+        answer = desk.get(page(RefusedFact, "changelist"), {"q": sought})
+        assert (sought, answer.context["cl"].result_count) == (sought, found)
+
+
+@pytest.mark.usefixtures("story")
+def test_lists_say_whose_rows_these_are(desk: Client) -> None:
+    for model, column in ((DebtEntry, "alice"), (RedemptionReturn, "alice"), (FraudFlag, "dan"), (Decision, "dan")):
+        assert f">{column}</" in desk.get(page(model, "changelist")).content.decode(), model
 
 
 # Who may come in
@@ -221,6 +276,21 @@ def test_account_is_disqualified_and_reinstated(
     assert alice.disqualified_at is None
 
 
+def test_flag_that_is_open_is_not_opened_again(desk: Client, referral: Referral) -> None:
+    answer = {"reason": "The same card.", "rule": "card", "severity": "hold"}
+    assert "Done for" in words(act(desk, referral, "hold", **answer))
+    again = words(act(desk, referral, "hold", **answer))
+    assert "That is so already." in again
+    assert "Done for" not in again
+    assert Decision.objects.count() == 1
+
+
+def test_note_becomes_a_hold_once(desk: Client, referral: Referral) -> None:
+    act(desk, referral, "hold", reason="Odd.", rule="card", severity="note")
+    assert "Done for" in words(act(desk, referral, "hold", reason="The same card.", rule="card", severity="hold"))
+    assert "That is so already." in words(act(desk, referral, "hold", reason="Odd.", rule="card", severity="note"))
+
+
 def test_friends_that_nobody_referred_are_not_refused_with_an_account(desk: Client, alice: User) -> None:
     answer = act(desk, alice, "disqualify", reason="Fraud.", refuse="these", friends="alice")
     assert b"no friend that anybody referred" in answer.content
@@ -253,74 +323,6 @@ def test_payment_method_and_verification_are_set_as_facts(desk: Client, alice: U
     assert alice.payment_method_added_at is None
 
 
-def test_number_of_a_document_is_kept_nowhere(desk: Client, alice: User) -> None:
-    act(
-        desk,
-        alice,
-        "record_passed",
-        country="DE",
-        document_kind="passport",
-        number="C01X00T47",
-        account_type="individual",
-    )
-    assert "C01X00T47" not in alice.verification.identity_digest
-    assert "C01X00T47" not in desk.get(page(User, "change", alice.pk)).content.decode()
-
-
-def test_verification_that_has_not_passed(desk: Client, alice: User) -> None:
-    act(desk, alice, "record_not_passed", sure="yes")
-    assert alice.verification.state == "refused"
-
-
-# Terms
-
-
-def terms_form(starts_at: Any, **changed: Any) -> dict[str, Any]:
-def test_flag_that_is_open_is_not_opened_again(desk: Client, referral: Referral) -> None:
-    answer = {"reason": "The same card.", "rule": "card", "severity": "hold"}
-    assert "Done for" in words(act(desk, referral, "hold", **answer))
-    again = words(act(desk, referral, "hold", **answer))
-    assert "That is so already." in again
-    assert "Done for" not in again
-    assert Decision.objects.count() == 1
-
-
-def test_note_becomes_a_hold_once(desk: Client, referral: Referral) -> None:
-    act(desk, referral, "hold", reason="Odd.", rule="card", severity="note")
-    assert "Done for" in words(act(desk, referral, "hold", reason="The same card.", rule="card", severity="hold"))
-    assert "That is so already." in words(act(desk, referral, "hold", reason="Odd.", rule="card", severity="note"))
-
-
-    numbers = {
-        field.name: getattr(ProgrammeTerms(), field.name)
-        for field in ProgrammeTerms._meta.fields
-        if field.name not in ("id", "starts_at")
-    }
-    start = {"starts_at_0": starts_at.strftime("%Y-%m-%d"), "starts_at_1": starts_at.strftime("%H:%M:%S")}
-    return {**numbers, **start, **changed}
-
-
-def test_terms_are_set_for_the_future_and_changed_until_they_start(desk: Client) -> None:
-    start = timezone.now() + timedelta(days=1)
-    desk.post(page(ProgrammeTerms, "add"), terms_form(start, payout=25))
-    terms = ProgrammeTerms.objects.latest("pk")
-    assert terms.payout == 25
-    desk.post(page(ProgrammeTerms, "change", terms.pk), terms_form(start, payout=30))
-    terms.refresh_from_db()
-    assert terms.payout == 30
-
-
-@pytest.mark.parametrize("ahead", [timedelta(days=-1), timedelta(minutes=4)])
-def test_terms_do_not_start_without_notice(desk: Client, ahead: timedelta) -> None:
-    answer = desk.post(page(ProgrammeTerms, "add"), terms_form(timezone.now() + ahead))
-    assert b"more than 5 minutes from now" in answer.content
-    assert ProgrammeTerms.objects.count() == 1
-
-
-def test_started_terms_are_looked_at(desk: Client) -> None:
-    terms = ProgrammeTerms.objects.get()
-    assert b'name="_save"' not in desk.get(page(ProgrammeTerms, "change", terms.pk)).content
-    assert desk.post(page(ProgrammeTerms, "change", terms.pk), terms_form(timezone.now())).status_code == 403
 def test_fact_that_is_so_already_is_said_to_be(desk: Client, alice: User) -> None:
     for action, is_so in (
         ("take_payment_method_off_file", True),
@@ -355,3 +357,80 @@ def test_action_takes_a_hundred_rows_and_refuses_more(desk: Client, many: int, d
     assert chosen.filter(payment_method_added_at__isnull=False).exists() == done
 
 
+def test_number_of_a_document_is_kept_nowhere(desk: Client, alice: User) -> None:
+    act(
+        desk,
+        alice,
+        "record_passed",
+        country="DE",
+        document_kind="passport",
+        number="C01X00T47",
+        account_type="individual",
+    )
+    assert "C01X00T47" not in alice.verification.identity_digest
+    assert "C01X00T47" not in desk.get(page(User, "change", alice.pk)).content.decode()
+
+
+def test_verification_that_has_not_passed(desk: Client, alice: User) -> None:
+    act(desk, alice, "record_not_passed", sure="yes")
+    assert alice.verification.state == "refused"
+
+
+# Terms
+
+
+def terms_form(starts_at: Any, **changed: Any) -> dict[str, Any]:
+    numbers = {
+        field.name: getattr(ProgrammeTerms(), field.name)
+        for field in ProgrammeTerms._meta.fields
+        if field.name not in ("id", "starts_at")
+    }
+    start = {"starts_at_0": starts_at.strftime("%Y-%m-%d"), "starts_at_1": starts_at.strftime("%H:%M:%S")}
+    return {**numbers, **start, **changed}
+
+
+def test_terms_are_set_for_the_future_and_changed_until_they_start(desk: Client) -> None:
+    start = timezone.now() + timedelta(days=1)
+    desk.post(page(ProgrammeTerms, "add"), terms_form(start, payout=25))
+    terms = ProgrammeTerms.objects.latest("pk")
+    assert terms.payout == 25
+    desk.post(page(ProgrammeTerms, "change", terms.pk), terms_form(start, payout=30))
+    terms.refresh_from_db()
+    assert terms.payout == 30
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"bonus_rate": "1.00001"}, "The bonus rate is at most 1"),
+        ({"qualifying_threshold": 0}, "The qualifying threshold is above 0."),
+        ({"cap_per_friend": 19}, "The cap per friend is no less than the payout."),
+        ({"payout": -1}, "No amount is below 0"),
+        ({"welcome_enterprise": 4}, "an enterprise gets no less than an individual."),
+        ({"credit_valid_days": 0}, "Credit and trial are valid for at least a day."),
+    ],
+)
+def test_terms_that_cannot_be_are_refused_in_words(desk: Client, changed: dict[str, Any], said: str) -> None:
+    form = terms_form(timezone.now() + timedelta(days=1), **changed)
+    answer = words(desk.post(page(ProgrammeTerms, "add"), form))
+    assert said in answer
+    assert "Constraint" not in answer
+    assert ProgrammeTerms.objects.count() == 1
+
+
+def test_bonus_may_be_all_of_the_spend(desk: Client) -> None:
+    desk.post(page(ProgrammeTerms, "add"), terms_form(timezone.now() + timedelta(days=1), bonus_rate="1"))
+    assert ProgrammeTerms.objects.latest("pk").bonus_rate == 1
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=-1), timedelta(minutes=4)])
+def test_terms_do_not_start_without_notice(desk: Client, ahead: timedelta) -> None:
+    answer = desk.post(page(ProgrammeTerms, "add"), terms_form(timezone.now() + ahead))
+    assert b"more than 5 minutes from now" in answer.content
+    assert ProgrammeTerms.objects.count() == 1
+
+
+def test_started_terms_are_looked_at(desk: Client) -> None:
+    terms = ProgrammeTerms.objects.get()
+    assert b'name="_save"' not in desk.get(page(ProgrammeTerms, "change", terms.pk)).content
+    assert desk.post(page(ProgrammeTerms, "change", terms.pk), terms_form(timezone.now())).status_code == 403
