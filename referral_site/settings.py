@@ -60,8 +60,6 @@ def write_once(path: Path, text: str) -> None:
             os.link(draft.name, path)
 
 
-ENVIRONMENT = env.str("REFERRAL_ENVIRONMENT", default="development")
-PRODUCTION = ENVIRONMENT == "production"
 def whole_number(name: str, *, default: int, least: int, most: int) -> int:
     """The setting `name`, a whole number from `least` to `most`."""
     text = os.environ.get(name, str(default)).strip()
@@ -70,6 +68,8 @@ def whole_number(name: str, *, default: int, least: int, most: int) -> int:
     return int(text)
 
 
+ENVIRONMENT = env.str("REFERRAL_ENVIRONMENT", default="development")
+PRODUCTION = ENVIRONMENT == "production"
 if ENVIRONMENT not in ("development", "production"):
     raise ImproperlyConfigured(f"REFERRAL_ENVIRONMENT is {ENVIRONMENT!r}: it is either development or production.")
 if PRODUCTION and (faults := production_faults()):
@@ -214,20 +214,20 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
-ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_MAX_ATTEMPTS = 3
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 ACCOUNT_PREVENT_ENUMERATION = True
 # A newer sign-up wins at once, so that a second mail to an address must not have to wait.
 ACCOUNT_RATE_LIMITS = {"confirm_email": "5/m/key"}
+# So many proxies stand before the site: the visitor's address, by which limits count, is the one that the first of them
+# adds to X-Forwarded-For. Without any, the header is a visitor's own word.
+ALLAUTH_TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXIES", default=1 if PRODUCTION else 0, least=0, most=100)
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_FORMS = {
     "signup": "referrals.forms.SignUpForm",
     "confirm_email_verification_code": "accounts.forms.ConfirmCodeForm",
 }
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
-# So many proxies stand before the site: the visitor's address, by which limits count, is the one that the first of them
-# adds to X-Forwarded-For. Without any, the header is a visitor's own word.
-ALLAUTH_TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXIES", default=1 if PRODUCTION else 0, least=0, most=100)
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if PRODUCTION else "http"
 
 # Money, language and time
