@@ -46,12 +46,12 @@ WITH formed AS MATERIALIZED (
     LEFT JOIN accounts_user AS known ON known.account_id = formed.account_id
     LEFT JOIN accounts_user AS holder
         ON lower(holder.email) = address AND (holder.registered_at IS NOT NULL OR holder.is_staff)
+    LEFT JOIN account_emailaddress AS confirmed ON confirmed.email = address COLLATE "default" AND confirmed.verified
     LEFT JOIN accounts_user AS referrer
         ON referrer.account_id = referred_by AND referrer.registered_at IS NOT NULL
 ), within_account AS (
     SELECT *, is_new AND min(content) OVER same_account <> max(content) OVER same_account AS is_contradicted,
            min(line) OVER same_account AS first_line
-    LEFT JOIN account_emailaddress AS confirmed ON confirmed.email = address COLLATE "default" AND confirmed.verified
     FROM compared WINDOW same_account AS (PARTITION BY is_new, account_id)
 ), tied AS (
     SELECT *, is_new AND (
@@ -155,13 +155,13 @@ CONFIRM_ADDRESSES = """
 INSERT INTO account_emailaddress (user_id, email, verified, "primary")
 SELECT id, email, true, true FROM accounts_user WHERE id = ANY(%(users)s) ORDER BY id
 ON CONFLICT DO NOTHING
+RETURNING id
 """
 
 COUNT_VERDICTS = "SELECT verdict, count(*) FROM judged_account GROUP BY verdict"
 
 REFUSED = """
 SELECT line, verdict, staged.account_id, staged.email, staged.account_type, staged.country, staged.registered_at,
-RETURNING id
        staged.referred_by
 FROM judged_account JOIN staged_account AS staged USING (line)
 WHERE verdict NOT IN ('accepted', 'duplicate') ORDER BY line
