@@ -138,10 +138,10 @@ def _insert_accepted(cursor: Any, now: datetime) -> list[int]:
     if len(user_ids) != _verdicts(cursor).get("accepted", 0):
         raise _LostRaceError
     cursor.execute(sql.CONFIRM_ADDRESSES, {"users": user_ids})
-    return user_ids
-
     if len(cursor.fetchall()) != len(user_ids):
         raise _LostRaceError
+    return user_ids
+
 
 def _verdicts(cursor: Any) -> dict[str, int]:
     cursor.execute(sql.COUNT_VERDICTS)
