@@ -107,7 +107,7 @@ class Engine:
             rule="a test",
             severity=FraudFlag.Severity.HOLD,
             evidence={},
-            actor=self._staff,
+            actor=None,  # a rule, to which a flag that is open already is no refusal
             reason="a test",
             now=step.at,
         )

@@ -59,7 +59,7 @@ def link(alice: User) -> ReferralLink:
     return ReferralLink.objects.create(owner=alice, code="alices-link", created_at=JANUARY)
 
 
-def hold(referral: Referral, staff: User, *, rule: str = "same card", severity: str = "hold") -> FraudFlag:
+def hold(referral: Referral, staff: User | None, *, rule: str = "same card", severity: str = "hold") -> FraudFlag:
     return open_flag(
         referral_id=referral.pk,
         rule=rule,
@@ -152,18 +152,28 @@ def test_note_holds_nothing(alice: User, bob: User, referral: Referral, staff: U
 
 
 def test_flag_of_a_rule_is_open_once(referral: Referral, staff: User) -> None:
-    assert hold(referral, staff) == hold(referral, staff)
+    assert hold(referral, None) == hold(referral, None)
     assert Decision.objects.count() == 1
     hold(referral, staff, rule="same device")
     assert FraudFlag.objects.count() == 2
 
 
 def test_note_of_a_rule_becomes_its_hold_and_not_the_other_way(referral: Referral, staff: User) -> None:
-    note = hold(referral, staff, severity="note")
-    assert hold(referral, staff) == note
+    note = hold(referral, None, severity="note")
+    assert hold(referral, None) == note
     referral.refresh_from_db()
     assert referral.held
-    assert hold(referral, staff, severity="note").severity == FraudFlag.Severity.HOLD
+    assert hold(referral, None, severity="note").severity == FraudFlag.Severity.HOLD
+
+
+def test_flag_that_is_open_already_is_so_told_to_staff(referral: Referral, staff: User) -> None:
+    note = hold(referral, None, severity="note")
+    assert hold(referral, staff) == note
+    for severity in ("hold", "note"):
+        with pytest.raises(UnableToDecide) as refusal:
+            hold(referral, staff, severity=severity)
+        assert refusal.value.code == "already"
+    assert Decision.objects.count() == 2
 
 
 def test_rule_flags_again_after_its_release(referral: Referral, staff: User) -> None:
