@@ -62,8 +62,6 @@ class ProgrammeTerms(models.Model):
                 ),
                 violation_error_message="No amount is below 0, and an enterprise gets no less than an individual.",
             ),
-            models.CheckConstraint(name="terms_threshold_is_above_zero", condition=Q(qualifying_threshold__gt=0)),
-            models.CheckConstraint(name="terms_cap_covers_the_payout", condition=Q(cap_per_friend__gte=F("payout"))),
             models.CheckConstraint(
                 name="terms_threshold_is_above_zero",
                 condition=Q(qualifying_threshold__gt=0),
