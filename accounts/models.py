@@ -77,6 +77,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         constraints = [
             models.UniqueConstraint(Lower("email"), name="email_is_unique_on_lower_case"),
+            models.CheckConstraint(name="email_is_in_lower_case", condition=models.Q(email=Lower("email"))),
+            models.CheckConstraint(name="email_holds_an_at_sign", condition=models.Q(email__contains="@")),
             models.CheckConstraint(name="account_id_is_not_empty", condition=~models.Q(account_id="")),
             models.CheckConstraint(name="account_type_is_listed", condition=models.Q(account_type__in=AccountType)),
         ]
@@ -132,6 +134,15 @@ class IdentityVerification(models.Model):
                 fields=["identity_digest"],
                 condition=models.Q(is_eligible=True),
                 name="one_account_of_a_person_is_eligible",
+            ),
+            models.CheckConstraint(
+                name="verification_state_is_listed", condition=models.Q(state__in=["in_review", "passed", "refused"])
+            ),
+            models.CheckConstraint(
+                name="verified_account_type_is_listed", condition=models.Q(account_type__in=AccountType)
+            ),
+            models.CheckConstraint(
+                name="passed_names_its_person", condition=~models.Q(state="passed", identity_digest="")
             ),
             models.CheckConstraint(
                 name="passed_has_its_instant",

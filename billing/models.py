@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pgtrigger
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Round
 from djmoney.models.fields import MoneyField
 
 from accounts.ledger import append_only, in_dollars, kept
@@ -61,7 +62,7 @@ class SpendBatch(models.Model):
 
     source = models.CharField(max_length=20, db_collation="C")
     received_at = models.DateTimeField()
-    run = models.ForeignKey(ImportRun, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    run = models.ForeignKey(ImportRun, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     accepted = models.PositiveIntegerField(default=0)
     waiting = models.PositiveIntegerField(default=0)
     duplicate = models.PositiveIntegerField(default=0)
@@ -71,7 +72,16 @@ class SpendBatch(models.Model):
     class Meta:
         verbose_name_plural = "spend batches"
         indexes = [models.Index(fields=["id"], name="batches_not_yet_applied", condition=Q(applied_at__isnull=True))]
-        triggers = kept()
+        triggers = [
+            *kept(),
+            pgtrigger.ReadOnly(name="origin_of_a_batch_stays", fields=["source", "received_at", "run"]),
+            pgtrigger.Protect(
+                name="batch_is_applied_once",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__applied_at__isnull=False)
+                & pgtrigger.Q(old__applied_at__df=pgtrigger.F("new__applied_at")),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"batch {self.pk}"
@@ -110,6 +120,13 @@ class SpendEvent(models.Model):
                 name="event_amount_is_above_zero", condition=Q(original_amount__gt=0, rate__gt=0, amount__gte=0)
             ),
             models.CheckConstraint(
+                name="event_in_dollars_has_no_rate", condition=~Q(original_currency="USD") | Q(rate=1)
+            ),
+            models.CheckConstraint(
+                name="event_is_worth_its_rate",
+                condition=Q(amount=Round(F("original_amount") * F("rate"), precision=2)),
+            ),
+            models.CheckConstraint(
                 name="event_names_its_product_or_its_payment",
                 condition=Q(type="payment", product__isnull=False, payment__isnull=True)
                 | (~Q(type="payment") & Q(product__isnull=True, payment__isnull=False)),
@@ -138,7 +155,7 @@ class WaitingReversal(models.Model):
     """
 
     batch = models.ForeignKey(SpendBatch, on_delete=models.PROTECT, related_name="waiting_reversals")
-    run = models.ForeignKey(ImportRun, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    run = models.ForeignKey(ImportRun, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     line = models.PositiveBigIntegerField(null=True, blank=True)
     source = models.CharField(max_length=20, db_collation="C")
     event_id = models.CharField(max_length=100, db_collation="C")
@@ -158,8 +175,12 @@ class WaitingReversal(models.Model):
                 condition=Q(type__in=["refund", "chargeback", "chargeback_reversal"]),
             ),
             models.CheckConstraint(name="waiting_amount_is_above_zero", condition=Q(original_amount__gt=0)),
+            models.CheckConstraint(
+                name="waiting_ids_are_not_empty", condition=~Q(event_id="") & ~Q(payment_event_id="")
+            ),
         ]
         indexes = [models.Index(fields=["source", "payment_event_id", "id"], name="waiting_for_a_payment")]
+        triggers = [pgtrigger.Protect(name="refuse_change_of_what_waits", operation=pgtrigger.Update)]
 
     def __str__(self) -> str:
         return self.event_id

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import pgtrigger
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Cast, Concat
 from djmoney.models.fields import MoneyField
 
 from accounts.ledger import append_only, in_dollars, kept
@@ -53,6 +54,11 @@ class CouponQuerySet(models.QuerySet["Coupon"]):
         return self.order_by("expires_at", "issued_at", "pk")
 
 
+def _of_its_customer(separator: str) -> Concat:
+    """The source of what a registration brings: its unique key allows one `trial:7` and one `trial-upgrade:7`."""
+    return Concat("kind", Value(separator), Cast("customer", models.TextField()), output_field=models.TextField())
+
+
 class Coupon(models.Model):
     """An amount of credit, or a trial, in US dollars, usable at `issued_at` <= t < `expires_at`.
 
@@ -79,6 +85,13 @@ class Coupon(models.Model):
         constraints = [
             in_dollars("coupon_is_in_dollars"),
             models.CheckConstraint(name="coupon_kind_is_listed", condition=Q(kind__in=CouponKind)),
+            models.CheckConstraint(name="coupon_source_is_not_empty", condition=~Q(source="")),
+            models.CheckConstraint(
+                name="coupon_of_a_registration_comes_once_and_once_more",
+                condition=~Q(kind__in=[CouponKind.TRIAL, CouponKind.WELCOME])
+                | Q(source=_of_its_customer(":"))
+                | Q(source=_of_its_customer("-upgrade:")),
+            ),
             models.CheckConstraint(name="coupon_amount_is_above_zero", condition=Q(amount__gt=0)),
             models.CheckConstraint(
                 name="coupon_remaining_is_within_its_amount",
@@ -97,6 +110,7 @@ class Coupon(models.Model):
                 condition=Q(kind__in=RewardKind, friend__isnull=False)
                 | (~Q(kind__in=RewardKind) & Q(friend__isnull=True)),
             ),
+            models.CheckConstraint(name="coupon_rewards_somebody_else", condition=~Q(friend=F("customer"))),
         ]
         indexes = [
             models.Index(fields=["expires_at"], name="coupons_left_by_expiry", condition=Q(remaining__gt=0)),
@@ -154,6 +168,7 @@ class RedemptionReturn(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["redemption", "return_id"], name="a_return_counts_once"),
             models.CheckConstraint(name="return_is_above_zero", condition=Q(amount__gt=0)),
+            models.CheckConstraint(name="return_id_is_not_empty", condition=~Q(return_id="")),
             in_dollars("return_is_in_dollars"),
         ]
         triggers = append_only()
@@ -241,6 +256,8 @@ class Debt(models.Model):
         constraints = [
             in_dollars("debt_is_in_dollars"),
             models.CheckConstraint(name="debt_kind_is_listed", condition=Q(kind__in=RewardKind)),
+            models.CheckConstraint(name="debt_source_is_not_empty", condition=~Q(source="")),
+            models.CheckConstraint(name="debt_is_for_somebody_else", condition=~Q(friend=F("customer"))),
             models.CheckConstraint(name="debt_is_above_zero", condition=Q(amount__gt=0)),
             models.CheckConstraint(
                 name="debt_outstanding_is_within_its_amount",

@@ -144,7 +144,7 @@ class ReferralQuerySet(models.QuerySet["Referral"]):
 
 
 def _money(**options: object) -> MoneyField:
-    return MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency", default=0, **options)
+    return MoneyField(max_digits=20, decimal_places=2, currency_field_name="currency", default=0, **options)
 
 
 PAYOUT_OWED = Q(payout_granted__lt=F("payout_earned"), held=False)
@@ -250,8 +250,8 @@ class Reward(models.Model):
     debts_settled = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency", default=0)
     coupon = models.OneToOneField(Coupon, null=True, blank=True, on_delete=models.PROTECT, related_name="reward")
     earned = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
-    qualifying_spend = MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency")
-    window_spend = MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency")
+    qualifying_spend = MoneyField(max_digits=20, decimal_places=2, currency_field_name="currency")
+    window_spend = MoneyField(max_digits=20, decimal_places=2, currency_field_name="currency")
     granted_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
 
@@ -259,7 +259,9 @@ class Reward(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["referral", "kind", "n"], name="a_reward_is_granted_once"),
             models.CheckConstraint(name="reward_kind_is_listed", condition=Q(kind__in=RewardKind)),
+            models.CheckConstraint(name="reward_is_numbered_from_one", condition=Q(n__gte=1)),
             models.CheckConstraint(name="reward_is_above_zero", condition=Q(amount__gt=0)),
+            models.CheckConstraint(name="reward_is_within_what_is_earned", condition=Q(amount__lte=F("earned"))),
             models.CheckConstraint(
                 name="reward_settles_debts_within_its_amount",
                 condition=Q(debts_settled__gte=0, debts_settled__lte=F("amount")),
@@ -287,8 +289,8 @@ class Clawback(models.Model):
     let_go = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
     debt = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
     earned = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
-    qualifying_spend = MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency")
-    window_spend = MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency")
+    qualifying_spend = MoneyField(max_digits=20, decimal_places=2, currency_field_name="currency")
+    window_spend = MoneyField(max_digits=20, decimal_places=2, currency_field_name="currency")
     refused = models.BooleanField()
     clawed_back_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
@@ -297,6 +299,7 @@ class Clawback(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["referral", "kind", "n"], name="a_clawback_happens_once"),
             models.CheckConstraint(name="clawback_kind_is_listed", condition=Q(kind__in=RewardKind)),
+            models.CheckConstraint(name="clawback_is_numbered_from_one", condition=Q(n__gte=1)),
             models.CheckConstraint(
                 name="clawback_parts_are_not_negative",
                 condition=Q(revoked__gte=0, let_go__gte=0, debt__gte=0) & ~Q(revoked=0, let_go=0, debt=0),
@@ -335,6 +338,13 @@ class FraudFlag(models.Model):
                 condition=Q(closed_at__isnull=True),
                 name="a_rule_has_one_open_flag_on_a_referral",
             ),
+            models.CheckConstraint(name="flag_names_its_rule", condition=~Q(rule="")),
+            models.CheckConstraint(name="flag_severity_is_listed", condition=Q(severity__in=["hold", "note"])),
+            models.CheckConstraint(name="flag_outcome_is_listed", condition=Q(outcome__in=["", "released", "refused"])),
+            models.CheckConstraint(
+                name="flag_closes_after_it_opens",
+                condition=Q(closed_at__isnull=True) | Q(closed_at__gte=F("opened_at")),
+            ),
             models.CheckConstraint(
                 name="closed_flag_has_its_outcome",
                 condition=Q(closed_at__isnull=True, outcome="") | (Q(closed_at__isnull=False) & ~Q(outcome="")),
@@ -347,6 +357,10 @@ class FraudFlag(models.Model):
 
     def __str__(self) -> str:
         return self.rule
+
+
+ACTIONS_ON_REFERRALS = ["hold", "note", "release", "refuse", "lift_refusal"]
+ACTIONS_ON_CUSTOMERS = ["disqualify", "reinstate", "switch_link_off", "switch_link_on"]
 
 
 class Decision(models.Model):
@@ -378,6 +392,11 @@ class Decision(models.Model):
                 name="decision_is_about_a_referral_or_a_customer",
                 condition=Q(referral__isnull=False, customer__isnull=True)
                 | Q(referral__isnull=True, customer__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="decision_action_is_of_a_referral_or_of_a_customer",
+                condition=Q(action__in=ACTIONS_ON_REFERRALS, referral__isnull=False)
+                | Q(action__in=ACTIONS_ON_CUSTOMERS, customer__isnull=False),
             ),
         ]
         triggers = append_only()

@@ -30,7 +30,9 @@ SELECT batch_id, source, event_id, customer_id, type, product_id, payment_id, or
 # Statements that break a constraint on rows that are there, and no other constraint before it.
 ATTEMPTS = {
     # accounts
-    "email_is_unique_on_lower_case": "UPDATE accounts_user SET email = 'ALICE@example.com' WHERE account_id = 'bob'",
+    "email_is_unique_on_lower_case": "UPDATE accounts_user SET email = 'alice@example.com' WHERE account_id = 'bob'",
+    "email_is_in_lower_case": "UPDATE accounts_user SET email = 'BOB@example.com' WHERE account_id = 'bob'",
+    "email_holds_an_at_sign": "UPDATE accounts_user SET email = 'bob' WHERE account_id = 'bob'",
     "account_id_is_not_empty": "UPDATE accounts_user SET account_id = '' WHERE account_id = 'bob'",
     "account_type_is_listed": "UPDATE accounts_user SET account_type = 'firm'",
     "one_account_of_a_person_is_eligible": """
@@ -39,6 +41,10 @@ ATTEMPTS = {
         SELECT bob.id, state, identity_digest, verification.account_type, passed_at, is_eligible
         FROM accounts_identityverification AS verification, accounts_user AS bob WHERE bob.account_id = 'bob'
     """,
+    "verification_state_is_listed": "UPDATE accounts_identityverification "
+    "SET state = 'lost', passed_at = NULL, is_eligible = false",
+    "verified_account_type_is_listed": "UPDATE accounts_identityverification SET account_type = 'firm'",
+    "passed_names_its_person": "UPDATE accounts_identityverification SET identity_digest = ''",
     "passed_has_its_instant": "UPDATE accounts_identityverification SET passed_at = NULL",
     "eligible_has_passed": "UPDATE accounts_identityverification SET state = 'refused', passed_at = NULL",
     "a_file_has_one_unfinished_run": """
@@ -50,6 +56,10 @@ ATTEMPTS = {
     # credits
     "coupon_is_in_dollars": "UPDATE credits_coupon SET currency = 'EUR'",
     "coupon_kind_is_listed": "UPDATE credits_coupon SET kind = 'gift' WHERE kind = 'trial'",
+    "coupon_source_is_not_empty": "UPDATE credits_coupon SET source = '' WHERE kind = 'payout'",
+    "coupon_of_a_registration_comes_once_and_once_more": "UPDATE credits_coupon SET source = source || ' again' "
+    "WHERE kind = 'trial'",
+    "coupon_rewards_somebody_else": "UPDATE credits_coupon SET friend_id = customer_id WHERE kind = 'bonus'",
     "coupon_amount_is_above_zero": "UPDATE credits_coupon SET amount = 0, remaining = 0, redeemed = 0, expired = 0, "
     "revoked = 0",
     "coupon_remaining_is_within_its_amount": "UPDATE credits_coupon SET remaining = -1, redeemed = amount + 1, "
@@ -71,6 +81,7 @@ ATTEMPTS = {
         INSERT INTO credits_redemptionreturn (redemption_id, return_id, amount, currency, occurred_at, recorded_at)
         SELECT redemption_id, return_id, 1, currency, occurred_at, recorded_at FROM credits_redemptionreturn
     """,
+    "return_id_is_not_empty": "UPDATE credits_redemptionreturn SET return_id = ''",
     "return_is_above_zero": "UPDATE credits_redemptionreturn SET amount = 0",
     "return_is_in_dollars": "UPDATE credits_redemptionreturn SET currency = 'EUR'",
     "entry_is_in_dollars": "UPDATE credits_couponentry SET currency = 'EUR'",
@@ -93,6 +104,8 @@ ATTEMPTS = {
     """,
     "debt_is_in_dollars": "UPDATE credits_debt SET currency = 'EUR'",
     "debt_kind_is_listed": "UPDATE credits_debt SET kind = 'loan'",
+    "debt_source_is_not_empty": "UPDATE credits_debt SET source = ''",
+    "debt_is_for_somebody_else": "UPDATE credits_debt SET friend_id = customer_id",
     "debt_is_above_zero": "UPDATE credits_debt SET amount = 0, outstanding = 0",
     "debt_outstanding_is_within_its_amount": "UPDATE credits_debt SET outstanding = amount + 0.01",
     "debt_entry_is_in_dollars": "UPDATE credits_debtentry SET currency = 'EUR'",
@@ -111,13 +124,18 @@ ATTEMPTS = {
     "event_type_is_listed": "UPDATE billing_spendevent SET type = 'gift' WHERE type = 'chargeback'",
     "event_id_is_not_empty": "UPDATE billing_spendevent SET event_id = '' WHERE event_id = 'cdn'",
     "event_amount_is_above_zero": "UPDATE billing_spendevent SET original_amount = 0, amount = 0",
+    "event_in_dollars_has_no_rate": "UPDATE billing_spendevent "
+    "SET rate = 2, amount = 2 * original_amount WHERE event_id = 'cdn'",
+    "event_is_worth_its_rate": "UPDATE billing_spendevent SET amount = amount + 0.01 WHERE event_id = 'cdn'",
     "event_names_its_product_or_its_payment": "UPDATE billing_spendevent SET product_id = NULL WHERE type = 'payment'",
     "a_waiting_event_counts_once": "UPDATE billing_waitingreversal SET event_id = 'the same'",
     "only_reversals_wait": "UPDATE billing_waitingreversal SET type = 'payment'",
+    "waiting_ids_are_not_empty": "UPDATE billing_waitingreversal SET payment_event_id = ''",
     "waiting_amount_is_above_zero": "UPDATE billing_waitingreversal SET original_amount = 0",
     # referrals
     "terms_amounts_are_not_negative": "UPDATE referrals_programmeterms SET welcome_enterprise = welcome_individual - 1",
     "terms_threshold_is_above_zero": "UPDATE referrals_programmeterms SET qualifying_threshold = 0",
+    "terms_bonus_is_at_most_the_spend": "UPDATE referrals_programmeterms SET bonus_rate = 1.00001",
     "terms_cap_covers_the_payout": "UPDATE referrals_programmeterms SET cap_per_friend = payout - 0.01",
     "terms_credit_lasts_a_day_at_least": "UPDATE referrals_programmeterms SET trial_valid_days = 0",
     "referral_is_in_dollars": "UPDATE referrals_referral SET currency = 'EUR'",
@@ -137,6 +155,8 @@ ATTEMPTS = {
         FROM referrals_reward
     """,
     "reward_kind_is_listed": "UPDATE referrals_reward SET kind = 'tip'",
+    "reward_is_numbered_from_one": "UPDATE referrals_reward SET n = 0 WHERE n = 1",
+    "reward_is_within_what_is_earned": "UPDATE referrals_reward SET earned = amount - 0.01 WHERE n = 1",
     "reward_is_above_zero": "UPDATE referrals_reward SET amount = 0, debts_settled = 0, coupon_id = NULL",
     "reward_settles_debts_within_its_amount": "UPDATE referrals_reward SET debts_settled = -0.01 "
     "WHERE coupon_id IS NOT NULL",
@@ -149,16 +169,46 @@ ATTEMPTS = {
                clawed_back_at, recorded_at FROM referrals_clawback
     """,
     "clawback_kind_is_listed": "UPDATE referrals_clawback SET kind = 'tip'",
+    "clawback_is_numbered_from_one": "UPDATE referrals_clawback SET n = 0",
     "clawback_parts_are_not_negative": "UPDATE referrals_clawback SET revoked = 0, let_go = 0, debt = 0",
     "clawback_is_in_dollars": "UPDATE referrals_clawback SET currency = 'EUR'",
     "a_rule_has_one_open_flag_on_a_referral": """
         INSERT INTO referrals_fraudflag (referral_id, rule, severity, evidence, opened_at, outcome)
         SELECT referral_id, rule, 'note', '{}', opened_at, '' FROM referrals_fraudflag WHERE closed_at IS NULL
     """,
+    "flag_names_its_rule": "UPDATE referrals_fraudflag SET rule = ''",
+    "flag_severity_is_listed": "UPDATE referrals_fraudflag SET severity = 'hint'",
+    "flag_outcome_is_listed": "UPDATE referrals_fraudflag SET outcome = 'lost' WHERE closed_at IS NOT NULL",
+    "flag_closes_after_it_opens": "UPDATE referrals_fraudflag SET closed_at = opened_at - interval '1 microsecond' "
+    "WHERE closed_at IS NOT NULL",
     "closed_flag_has_its_outcome": "UPDATE referrals_fraudflag SET outcome = '' WHERE closed_at IS NOT NULL",
     "decision_is_about_a_referral_or_a_customer": "UPDATE referrals_decision SET customer_id = actor_id "
     "WHERE referral_id IS NOT NULL",
+    "decision_action_is_of_a_referral_or_of_a_customer": "UPDATE referrals_decision SET action = 'forget'",
 }  # fmt: skip
+
+# Further ways to break a constraint that says more than one thing.
+FURTHER_ATTEMPTS = [
+    ("coupon_of_a_registration_comes_once_and_once_more", """
+        UPDATE credits_coupon SET source = 'trial:' || (customer_id + 1) WHERE kind = 'trial'
+    """),
+    ("coupon_of_a_registration_comes_once_and_once_more", """
+        UPDATE credits_coupon SET source = 'trial:' || customer_id WHERE kind = 'welcome'
+    """),
+    ("waiting_ids_are_not_empty", "UPDATE billing_waitingreversal SET event_id = '' WHERE event_id = 'waits'"),
+    ("email_is_in_lower_case", "UPDATE accounts_user SET email = 'BÖB@example.com' WHERE account_id = 'bob'"),
+    ("event_is_worth_its_rate", """
+        UPDATE billing_spendevent SET original_currency = 'EUR', rate = 1.085, amount = 9.76
+        WHERE event_id = 'cdn' AND amount = 9
+    """),
+    ("decision_action_is_of_a_referral_or_of_a_customer", """
+        UPDATE referrals_decision SET customer_id = actor_id, referral_id = NULL WHERE action = 'refuse'
+    """),
+    ("decision_action_is_of_a_referral_or_of_a_customer", """
+        UPDATE referrals_decision SET customer_id = NULL, referral_id = (SELECT min(id) FROM referrals_referral)
+        WHERE action = 'disqualify'
+    """),
+]  # fmt: skip
 
 # What triggers other than those of every ledger refuse: the operation, and a statement that tries it.
 TRIGGER_ATTEMPTS = {
@@ -167,15 +217,25 @@ TRIGGER_ATTEMPTS = {
         "UPDATE accounts_user SET registered_at = NULL WHERE account_id = 'bob'",
     ],
     ("accounts_user", "refuse_delete_of_registered"): ["DELETE FROM accounts_user WHERE account_id = 'bob'"],
+    ("billing_spendbatch", "batch_is_applied_once"): [
+        "UPDATE billing_spendbatch SET applied_at = NULL",
+        "UPDATE billing_spendbatch SET applied_at = applied_at + interval '1 second'",
+    ],
+    ("billing_waitingreversal", "refuse_change_of_what_waits"): [
+        "UPDATE billing_waitingreversal SET original_amount = original_amount + 1",
+        "UPDATE billing_waitingreversal SET payment_event_id = 'another'",
+    ],
     ("referrals_programmeterms", "started_terms_stay"): [
         "UPDATE referrals_programmeterms SET payout = payout + 1",
         "DELETE FROM referrals_programmeterms",
     ],
 }
 
-# What to copy of a table's only row.
+# What to copy of rows that cannot take each other's unique value, or that stand alone.
 ONE_ROW = {
     "IdentityVerification": "customer_id, state, identity_digest, account_type, passed_at, is_eligible",
+    "Coupon": "customer_id, kind, friend_id, source, amount, remaining, redeemed, expired, revoked, currency, "
+    "issued_at, expires_at",
     "Debt": "customer_id, friend_id, kind, source, amount, outstanding, currency, opened_at",
     "ProgrammeTerms": "starts_at, payout, qualifying_threshold, payout_delay_days, bonus_rate, bonus_window_days, "
     "bonus_delay_days, cap_per_friend, credit_valid_days, trial_valid_days, welcome_individual, welcome_enterprise, "
@@ -263,6 +323,11 @@ def test_every_constraint_is_attempted() -> None:
 @pytest.mark.parametrize("name", ATTEMPTS)
 def test_constraint_refuses_what_it_says(name: str) -> None:
     assert fault_of(ATTEMPTS[name], triggers_off=True).constraint_name == name
+
+
+@pytest.mark.parametrize(("name", "attempt"), FURTHER_ATTEMPTS)
+def test_constraint_refuses_all_that_it_says(name: str, attempt: str) -> None:
+    assert fault_of(attempt, triggers_off=True).constraint_name == name
 
 
 @pytest.mark.parametrize(("model", "column"), unique_fields(), ids=lambda value: getattr(value, "__name__", value))

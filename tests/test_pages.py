@@ -110,7 +110,9 @@ def test_a_disqualified_customer_reads_so_and_nothing_is_on_its_way(alice: User,
 def test_a_second_account_of_a_person_reads_that_the_first_has_the_link(alice: User) -> None:
     carol = register("carol")
     make_eligible(alice)
-    IdentityVerification.objects.create(customer=carol, state=IdentityVerification.State.PASSED, passed_at=NOW)
+    IdentityVerification.objects.create(
+        customer=carol, state=IdentityVerification.State.PASSED, passed_at=NOW, identity_digest="the same person"
+    )
     add_payment_method(user_id=carol.pk, now=NOW)
     assert "Another account of yours refers friends" in read(carol, REFER)
 

@@ -43,6 +43,7 @@ pytestmark = [
         "first_coupons_are_by_the_terms",
         "coupon_of_a_reward_has_its_reward",
         "clawback_opens_its_debt",
+        "revoked_credit_was_to_be_revoked",
     ),
 ]
 
@@ -73,7 +74,7 @@ def coupon(
     issued_at: datetime = JANUARY,
     expires_at: datetime = JULY,
 ) -> Coupon:
-    source = f"test:{Coupon.objects.count()}"
+    source = f"{kind}:{of.pk}" if kind in ("trial", "welcome") else f"test:{Coupon.objects.count()}"
     friend_id = friend.pk if friend else None
     issue_coupons(
         coupons=[NewCoupon(of.pk, kind, friend_id, source, Decimal(amount), issued_at, expires_at)], now=issued_at
