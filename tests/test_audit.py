@@ -16,10 +16,24 @@ from referral_site import tasks
 from referral_site.audit import INVARIANTS
 from referrals.models import Clawback, Referral, Reward
 from tests.books import assert_clean_audit, breaches
-from tests.facts import JANUARY, fact, record
+from tests.facts import JANUARY, NOW, fact, record
 from tests.story import told_story
 
 pytestmark = pytest.mark.django_db
+
+A_DAY = timedelta(days=1)
+TICK = timedelta(microseconds=1)
+
+# What expired, said to have been revoked.
+REVOKE = """
+WITH coupon AS (
+    UPDATE credits_coupon SET revoked = revoked + expired, expired = 0
+    WHERE kind = '{kind}' AND expired > 0
+    RETURNING id
+)
+UPDATE credits_couponentry SET type = 'REVOKE', reference = {reference}
+FROM coupon WHERE coupon_id = coupon.id AND type = 'EXPIRE'
+"""
 
 
 class Breaker(NamedTuple):
@@ -77,6 +91,13 @@ BREAKERS = {
     "redemption_takes_its_customers_credit": Breaker(
         "UPDATE credits_redemption SET customer_id = (SELECT id FROM accounts_user WHERE account_id = 'bob')"
     ),
+    "redemption_takes_credit_alone": Breaker(
+        """
+        UPDATE credits_couponentry SET coupon_id = trial.id
+        FROM credits_coupon AS trial JOIN accounts_user AS alice ON alice.id = customer_id
+        WHERE trial.kind = 'trial' AND account_id = 'alice' AND type = 'REDEEM'
+        """
+    ),
     "returns_are_booked_in_full": Breaker("UPDATE credits_redemptionreturn SET amount = amount - 0.01"),
     "coupon_takes_back_what_it_gave": Breaker(
         "UPDATE credits_couponentry SET amount = amount + 20 WHERE type = 'RETURN'"
@@ -105,7 +126,7 @@ BREAKERS = {
     ),
     "welcome_credit_is_for_friends": Breaker(
         """
-        UPDATE credits_coupon SET kind = 'welcome'
+        UPDATE credits_coupon SET kind = 'welcome', source = 'welcome:' || customer_id
         FROM accounts_user WHERE accounts_user.id = customer_id AND account_id = 'alice' AND kind = 'trial'
         """
     ),
@@ -115,21 +136,32 @@ BREAKERS = {
         FROM accounts_user WHERE accounts_user.id = customer_id AND account_id = 'eve' AND kind = 'welcome'
         """
     ),
+    "revoked_credit_was_to_be_revoked": Breaker(
+        "UPDATE credits_couponentry SET reference = 'at will' WHERE type = 'REVOKE' AND reference LIKE 'refusal:%'"
+    ),
     "first_coupons_are_by_the_terms": Breaker(
         "UPDATE credits_coupon SET expires_at = expires_at + interval '1 second' WHERE source LIKE 'trial:%'"
     ),
     "disqualified_account_is_stopped": Breaker("UPDATE credits_creditaccount SET frozen_at = NULL"),
     "frozen_credit_is_of_a_disqualified_account": Breaker("UPDATE credits_creditaccount SET frozen_at = now()"),
     "net_is_within_the_payment": Breaker(
-        "UPDATE billing_spendevent SET original_amount = original_amount + 0.01 WHERE event_id = 'cem-30-back'"
+        "UPDATE billing_spendevent SET original_amount = original_amount + 0.01, amount = amount + 0.01 "
+        "WHERE event_id = 'cem-30-back'"
     ),
     "disputes_won_are_within_the_chargebacks": Breaker(
-        "UPDATE billing_spendevent SET original_amount = original_amount + 0.01 WHERE event_id = 'bob-12-won'"
+        "UPDATE billing_spendevent SET original_amount = original_amount + 0.01, amount = amount + 0.01 "
+        "WHERE event_id = 'bob-12-won'"
     ),
     "reversal_is_its_payments": Breaker(
         "UPDATE billing_spendevent SET qualifies = NOT qualifies WHERE event_id = 'bob-12-won'"
     ),
-    "event_is_worth_its_rate": Breaker("UPDATE billing_spendevent SET amount = amount + 0.01 WHERE event_id = 'cdn'"),
+    "event_is_worth_its_rate": Breaker(
+        "UPDATE billing_spendevent SET amount = amount + 0.01 WHERE event_id = 'cdn'",
+        {"event_is_worth_its_rate": "billing_spendevent"},
+    ),
+    "event_has_the_form_of_a_fact": Breaker(
+        "UPDATE billing_spendevent SET event_id = E'c\\u0001dn' WHERE event_id = 'cdn'"
+    ),
     "payment_is_not_before_registration": Breaker(
         "UPDATE billing_spendevent SET occurred_at = '2025-12-31 23:59:59.999999Z' WHERE event_id = 'cdn'"
     ),
@@ -140,6 +172,9 @@ BREAKERS = {
         "UPDATE billing_waitingreversal SET payment_event_id = 'bob-9' WHERE event_id = 'waits'"
     ),
     "batch_holds_what_it_accepted": Breaker("UPDATE billing_spendbatch SET accepted = accepted + 1"),
+    "batch_is_applied_within_a_day": Breaker(
+        f"UPDATE billing_spendbatch SET applied_at = NULL, received_at = '{NOW - A_DAY - TICK}'"
+    ),
     "import_counts_what_it_refused": Breaker("UPDATE accounts_importrun SET refused = refused + 1"),
     "import_counts_what_waits": Breaker("UPDATE accounts_importrun SET waiting = 0, accepted = 1"),
     "referral_keeps_the_terms_of_its_registration": Breaker(
@@ -147,6 +182,15 @@ BREAKERS = {
     ),
     "referral_is_of_its_friends_registration": Breaker(
         "UPDATE referrals_referral SET bonus_due_at = bonus_due_at + interval '1 second'"
+    ),
+    "imported_friend_has_its_referrer": Breaker(
+        """UPDATE accounts_user SET signup_attribution = '{"referred_by": "gus"}' WHERE account_id = 'bob'"""
+    ),
+    "payout_is_due_after_the_wait": Breaker(
+        "UPDATE referrals_referral SET payout_due_at = payout_due_at - interval '1 microsecond'"
+    ),
+    "referral_is_tracked_within_a_day": Breaker(
+        f"UPDATE referrals_referral SET tracked_at = NULL, created_at = '{NOW - A_DAY - TICK}'"
     ),
     "friend_registers_after_the_referrer": Breaker(
         "UPDATE accounts_user SET registered_at = registered_at + interval '1 second' WHERE account_id = 'alice'"
@@ -228,6 +272,57 @@ def test_broken_invariant_is_found_by_its_name(name: str) -> None:
     found = breaches()
     assert name in found
     assert len(found[name]) > 1, "a line a row stands under the invariant's sentence"
+
+
+@pytest.mark.parametrize("kind", ["payout", "welcome"])
+@pytest.mark.parametrize(
+    "reference",
+    ["''", "'order-back'", "(SELECT min(reference) FROM credits_couponentry WHERE reference LIKE 'refusal:%')"],
+)
+def test_credit_is_not_revoked_without_a_reason_of_its_own(kind: str, reference: str) -> None:
+    break_books(Breaker(REVOKE.format(kind=kind, reference=reference)))
+    assert "revoked_credit_was_to_be_revoked" in breaches()
+
+
+def test_the_clawback_of_another_friends_reward_revokes_nothing() -> None:
+    """The only debt is for bob's payout; it is cem's that expired."""
+    break_books(Breaker(REVOKE.format(kind="payout", reference="(SELECT source FROM credits_debt)")))
+    assert "revoked_credit_was_to_be_revoked" in breaches()
+
+
+def test_imported_friend_without_a_referral_is_found() -> None:
+    break_books(
+        Breaker(
+            "DELETE FROM referrals_referral USING accounts_user AS dan WHERE dan.id = friend_id AND account_id = 'dan'"
+        )
+    )
+    assert "imported_friend_has_its_referrer" in breaches()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "billing_spendevent SET original_currency = 'EUR' WHERE event_id = 'cdn'",
+        "billing_waitingreversal SET original_currency = 'EUR' WHERE event_id = 'waits'",
+        "billing_waitingreversal SET payment_event_id = E'\\u007f' WHERE event_id = 'waits'",
+    ],
+)
+def test_fact_in_another_form_is_found(change: str) -> None:
+    break_books(Breaker(f"UPDATE {change}"))
+    assert set(breaches()) == {"event_has_the_form_of_a_fact"}
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ("billing_spendbatch SET applied_at = NULL, received_at", "batch_is_applied_within_a_day"),
+        ("referrals_referral SET tracked_at = NULL, created_at", "referral_is_tracked_within_a_day"),
+    ],
+)
+def test_what_has_come_may_wait_a_day(change: str, name: str) -> None:
+    break_books(Breaker(f"UPDATE {change} = '{NOW}'"))
+    assert name not in breaches(now=NOW + A_DAY)
+    assert name in breaches(now=NOW + A_DAY + TICK)
 
 
 def run_audit() -> tuple[int, list[str]]:

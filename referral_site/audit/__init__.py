@@ -5,6 +5,7 @@ What a single row must obey is held by the database's own constraints and trigge
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import connection
 
@@ -32,11 +33,14 @@ class Finding:
         return [head, *("  " + " ".join(f"{name}={value}" for name, value in row.items()) for row in self.rows)]
 
 
-def audit(invariants: Sequence[Invariant] = INVARIANTS) -> Iterator[Finding]:
-    """Check the invariants one by one, each in one statement that sees one state of all tables."""
+def audit(*, now: datetime, invariants: Sequence[Invariant] = INVARIANTS) -> Iterator[Finding]:
+    """Check the invariants one by one, each in one statement that sees one state of all tables.
+
+    `now` tells what has waited too long.
+    """
     for invariant in invariants:
         with connection.cursor() as cursor:
-            cursor.execute(invariant.sql)
+            cursor.execute(invariant.sql, {"now": now})
             names = [column.name for column in cursor.description]
             rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         yield Finding(invariant, rows)

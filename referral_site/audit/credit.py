@@ -102,6 +102,15 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "redemption_takes_credit_alone",
+        "No redemption takes from a trial, which is no credit.",
+        """
+        SELECT entry.id AS entry, entry.redemption_id AS redemption, coupon.id AS coupon, coupon.kind
+        FROM credits_couponentry AS entry JOIN credits_coupon AS coupon ON coupon.id = entry.coupon_id
+        WHERE entry.type = 'REDEEM' AND coupon.kind = 'trial'
+        """,
+    ),
+    Invariant(
         "returns_are_booked_in_full",
         "What was returned of a redemption stands on coupons in full, and is at most what it took.",
         """
@@ -215,6 +224,42 @@ INVARIANTS = (
         SELECT referral.id AS referral, coupon.id AS coupon, coupon.remaining, coupon.expires_at, referral.refused_at
         FROM referrals_referral AS referral JOIN credits_coupon AS coupon ON coupon.customer_id = referral.friend_id
         WHERE coupon.kind = 'welcome' AND coupon.remaining > 0 AND coupon.expires_at > referral.refused_at
+        """,
+    ),
+    Invariant(
+        "revoked_credit_was_to_be_revoked",
+        "Credit is revoked by its own reward's clawback, by a refusal of its friend's referral, which leaves none of "
+        "the welcome credit, or when it comes back to a coupon that was withdrawn, and then no more than came back.",
+        """
+        WITH revoked AS (
+            SELECT coupon_id, reference, -sum(amount) AS amount, max(balance_after) AS left_over
+            FROM credits_couponentry WHERE type = 'REVOKE' GROUP BY coupon_id, reference
+        ), returned AS (
+            SELECT coupon_id, reference, sum(amount) AS amount
+            FROM credits_couponentry WHERE type = 'RETURN' GROUP BY coupon_id, reference
+        ), refused AS (
+            SELECT DISTINCT referral.id, referral.friend_id
+            FROM referrals_decision AS decision JOIN referrals_referral AS referral ON referral.id = referral_id
+            WHERE decision.action = 'refuse'
+        ), clawback AS (
+            SELECT clawback.kind, referral.friend_id,
+                   'clawback:' || clawback.kind || ':' || clawback.referral_id || ':' || clawback.n AS reference
+            FROM referrals_clawback AS clawback
+            JOIN referrals_referral AS referral ON referral.id = clawback.referral_id
+        )
+        SELECT coupon.id AS coupon, coupon.kind, coupon.customer_id AS customer, reference, revoked.amount,
+               returned.amount AS returned
+        FROM revoked
+        JOIN credits_coupon AS coupon ON coupon.id = revoked.coupon_id
+        LEFT JOIN returned USING (coupon_id, reference)
+        LEFT JOIN refused ON refused.friend_id = coupon.customer_id AND coupon.kind = 'welcome'
+        LEFT JOIN clawback USING (reference)
+        WHERE NOT CASE
+            WHEN clawback.kind IS NOT NULL AND coupon.friend_id IS NOT NULL THEN
+                (clawback.friend_id, clawback.kind) = (coupon.friend_id, coupon.kind)
+            WHEN reference = 'refusal:' || refused.id THEN revoked.left_over = 0
+            ELSE returned.amount >= revoked.amount AND (refused.id IS NOT NULL OR coupon.withdrawn_at IS NOT NULL)
+            END IS TRUE
         """,
     ),
     Invariant(

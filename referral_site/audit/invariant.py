@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Invariant(NamedTuple):
-    """A statement over all rows, which returns those for which `sentence` does not hold."""
+    """A statement over all rows, which returns those for which `sentence` does not hold; it may name `%(now)s`."""
 
     name: str
     sentence: str

@@ -30,6 +30,37 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "imported_friend_has_its_referrer",
+        "A registered account that its file says was referred is a friend of that very referrer.",
+        """
+        SELECT friend.id AS friend, friend.signup_attribution ->> 'referred_by' AS referred_by,
+               referral.id AS referral, referrer.account_id AS referrer
+        FROM accounts_user AS friend
+        LEFT JOIN referrals_referral AS referral ON referral.friend_id = friend.id
+        LEFT JOIN accounts_user AS referrer ON referrer.id = referral.referrer_id
+        WHERE friend.registered_at IS NOT NULL AND friend.signup_attribution ->> 'referred_by' <> ''
+          AND friend.signup_attribution ->> 'referred_by' IS DISTINCT FROM referrer.account_id
+        """,
+    ),
+    Invariant(
+        "payout_is_due_after_the_wait",
+        "A payout is due when the wait of its terms has passed since the friend qualified, and not before.",
+        """
+        SELECT referral.id AS referral, referral.qualified_at, referral.payout_due_at, terms.payout_delay_days
+        FROM referrals_referral AS referral JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
+        WHERE referral.payout_due_at IS DISTINCT FROM
+              referral.qualified_at + terms.payout_delay_days * interval '24 hours'
+        """,
+    ),
+    Invariant(
+        "referral_is_tracked_within_a_day",
+        "A referral's spend has been looked at a day after it was made, at the latest.",
+        """
+        SELECT id AS referral, created_at
+        FROM referrals_referral WHERE tracked_at IS NULL AND created_at < %(now)s - interval '24 hours'
+        """,
+    ),
+    Invariant(
         "friend_registers_after_the_referrer",
         "A friend registered at the same instant as its referrer, or later.",
         """
@@ -288,7 +319,7 @@ INVARIANTS = (
             SELECT entry.reference, -sum(entry.amount) AS amount, min(coupon.friend_id) AS friend_id,
                    max(coupon.friend_id) AS last_friend_id, min(coupon.kind) AS kind, max(coupon.kind) AS last_kind
             FROM credits_couponentry AS entry JOIN credits_coupon AS coupon ON coupon.id = entry.coupon_id
-            WHERE entry.type = 'REVOKE' AND entry.reference LIKE 'clawback:%'
+            WHERE entry.type = 'REVOKE' AND starts_with(entry.reference, 'clawback:') AND coupon.friend_id IS NOT NULL
             GROUP BY entry.reference
         ), made_good AS (
             SELECT debt.source, -sum(entry.amount) AS amount

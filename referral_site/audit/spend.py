@@ -56,6 +56,18 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "event_has_the_form_of_a_fact",
+        "An event, and a reversal that waits for its payment, has ids that a fact may have, and is in dollars.",
+        """
+        SELECT 'event' AS what, id, event_id, NULL AS payment_event_id, original_currency
+        FROM billing_spendevent WHERE NOT is_id(event_id) OR original_currency <> 'USD'
+        UNION ALL
+        SELECT 'waiting', id, event_id, payment_event_id, original_currency
+        FROM billing_waitingreversal
+        WHERE NOT (is_id(event_id) AND is_id(payment_event_id)) OR original_currency <> 'USD'
+        """,
+    ),
+    Invariant(
         "payment_is_not_before_registration",
         "A payment is of a registered account, at or after its registration.",
         """
@@ -104,6 +116,14 @@ INVARIANTS = (
         FROM billing_spendbatch AS batch
         LEFT JOIN recorded ON recorded.batch_id = batch.id LEFT JOIN still ON still.batch_id = batch.id
         WHERE batch.accepted > coalesce(recorded.events, 0) OR batch.waiting < coalesce(still.waiting, 0)
+        """,
+    ),
+    Invariant(
+        "batch_is_applied_within_a_day",
+        "What a batch brought has reached its friends' referrals a day after it came, at the latest.",
+        """
+        SELECT id AS batch, source, received_at
+        FROM billing_spendbatch WHERE applied_at IS NULL AND received_at < %(now)s - interval '24 hours'
         """,
     ),
     Invariant(
