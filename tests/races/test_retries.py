@@ -1,0 +1,217 @@
+"""Deadlocks and serialization failures: an operation that was undone begins anew, a bounded number of times."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from itertools import count
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from djmoney.money import Money
+
+from accounts import retries
+from accounts.models import User
+from accounts.retries import MOST_TRIES, conflicts, retried
+from billing.models import SpendEvent
+from credits.models import Coupon
+from credits.operations import RedemptionFact, give_back, lock_accounts, record_redemptions, redeem
+from referrals.models import Referral
+from referrals.operations import open_flag, refuse, settle, track
+from tests.facts import NOW, day, fact, record, register
+from tests.races.racing import at_once, names
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FAIL = """
+CREATE SEQUENCE failures;
+CREATE FUNCTION fail_at_first() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('failures') <= {times} THEN RAISE SQLSTATE '{sqlstate}'; END IF;
+    RETURN new;
+END $$;
+CREATE TRIGGER fail_at_first BEFORE INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION fail_at_first()
+"""
+FAIL_NO_MORE = "DROP TRIGGER fail_at_first ON {table}; DROP FUNCTION fail_at_first(); DROP SEQUENCE failures"
+
+
+@pytest.fixture
+def alice() -> User:
+    return register("alice")
+
+
+@pytest.fixture
+def bob(alice: User) -> User:
+    """A friend of alice, with a payout granted to her."""
+    friend = register("bob", referred_by=alice)
+    record(fact(friend, "p1", "25", day(1, 5)))
+    settle(as_of=day(3, 1), now=NOW)
+    return friend
+
+
+@contextmanager
+def failing(table: str, times: int, sqlstate: str = "40P01") -> Iterator[None]:
+    """Let the first statements that write to this table be undone, as a deadlock undoes them."""
+    with connection.cursor() as cursor:
+        cursor.execute(FAIL.format(table=table, times=times, sqlstate=sqlstate))
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(FAIL_NO_MORE.format(table=table))
+
+
+def counted(act: Callable[[], object]) -> dict[tuple[str, str, str], int]:
+    """Return what the act adds to the counts."""
+    before = conflicts.counts()
+    act()
+    after = conflicts.counts()
+    return {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)}
+
+
+def crosswise(first: User, second: User, *, whole: Callable[..., Callable[..., object]]) -> list[str]:
+    """Let two connections lock two accounts, each from its own end, and say how they ended."""
+    both_have_one = threading.Barrier(2, timeout=20)
+
+    def locker(one: User, other: User) -> Callable[[], object]:
+        tries = count(1)
+
+        def lock_both() -> None:
+            with transaction.atomic():
+                lock_accounts(customer_ids=[one.pk])
+                if next(tries) == 1:
+                    both_have_one.wait()
+                lock_accounts(customer_ids=[other.pk])
+
+        return whole(lock_both)
+
+    return names(at_once(locker(first, second), locker(second, first)))
+
+
+def test_a_deadlock_is_tried_again_and_both_succeed(alice: User) -> None:
+    carol = register("carol")
+    ends: list[str] = []
+    added = counted(lambda: ends.extend(crosswise(alice, carol, whole=retried)))
+    assert ends == ["done", "done"]
+    assert [(kind, outcome, count) for (_, kind, outcome), count in added.items()] == [("deadlock", "retried", 1)]
+
+
+def test_control_without_the_retry_one_of_them_fails(alice: User) -> None:
+    assert crosswise(alice, register("carol"), whole=lambda operation: operation) == ["OperationalError", "done"]
+
+
+@pytest.mark.parametrize(("sqlstate", "kind"), [("40P01", "deadlock"), ("40001", "serialization failure")])
+def test_the_last_try_raises(alice: User, sqlstate: str, kind: str) -> None:
+    tries: list[int] = []
+
+    @retried
+    def fail() -> None:
+        tries.append(1)
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$")
+
+    def give_up() -> None:
+        with pytest.raises(OperationalError):
+            fail()
+
+    added = counted(give_up)
+    assert len(tries) == MOST_TRIES
+    assert {key[1:]: count for key, count in added.items()} == {(kind, "retried"): MOST_TRIES - 1, (kind, "gave up"): 1}
+
+
+@pytest.mark.parametrize("sqlstate", ["55P03", "57014"])
+def test_another_error_is_not_tried_again(alice: User, sqlstate: str) -> None:
+    tries: list[int] = []
+
+    @retried
+    def fail() -> None:
+        tries.append(1)
+        with connection.cursor() as cursor:
+            cursor.execute(f"DO $$ BEGIN RAISE SQLSTATE '{sqlstate}'; END $$")
+
+    with pytest.raises(OperationalError):
+        fail()
+    assert len(tries) == 1
+
+
+def test_within_a_transaction_the_error_goes_to_whoever_opened_it(bob: User) -> None:
+    """The inner operation cannot begin anew: what stood before it is undone too."""
+    with failing("billing_spendevent", times=1):
+        with pytest.raises(OperationalError), transaction.atomic():
+            record(fact(bob, "p2", "5"))
+        assert not SpendEvent.objects.filter(event_id="p2").exists()
+
+        @retried
+        def both() -> None:
+            with transaction.atomic():
+                record(fact(bob, "p2", "5"))
+
+        both()
+    assert SpendEvent.objects.filter(event_id="p2").count() == 1
+
+
+def redeem_five(alice: User) -> object:
+    return redeem(
+        source="test",
+        redemption_id="order",
+        customer_id=alice.pk,
+        amount=Money(5, "USD"),
+        occurred_at=day(3, 2),
+        now=NOW,
+    )
+
+
+def return_five(alice: User) -> object:
+    redeem_five(alice)
+    return give_back(
+        source="test",
+        redemption_id="order",
+        return_id="return",
+        amount=Money(5, "USD"),
+        occurred_at=day(3, 3),
+        now=NOW,
+    )
+
+
+def hold(referral: Referral) -> object:
+    return open_flag(
+        referral_id=referral.pk, rule="a test", severity="hold", evidence={}, actor=None, reason="a test", now=NOW
+    )
+
+
+ACTS: dict[str, tuple[str, Callable[[User, Referral], object]]] = {
+    "record_spend": ("billing_spendevent", lambda alice, _: record(fact("bob", "p2", "5"))),
+    "track": ("referrals_referral", lambda alice, _: record(fact("bob", "p2", "5")) and track(now=NOW)),
+    "redeem": ("credits_coupon", lambda alice, _: redeem_five(alice)),
+    "record_redemptions": (
+        "credits_coupon",
+        lambda alice, _: record_redemptions(
+            source="billing", facts=[RedemptionFact(2, "r", "alice", "5", day(3, 2).isoformat())], now=NOW
+        ),
+    ),
+    "give_back": ("credits_redemptionreturn", lambda alice, _: return_five(alice)),
+    "settle": ("credits_couponentry", lambda alice, _: settle(as_of=day(12, 1), now=NOW)),
+    "open_flag": ("referrals_decision", lambda _, referral: hold(referral)),
+    "refuse": (
+        "referrals_decision",
+        lambda _, referral: refuse(referral_id=referral.pk, actor=None, reason="a test", now=NOW),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_every_operation_that_locks_begins_anew(alice: User, bob: User, name: str) -> None:
+    """Undone twice, it leaves one trace, and the books add up."""
+    table, act = ACTS[name]
+    with failing(table, times=2):
+        added = counted(lambda: act(alice, Referral.objects.get(friend=bob)))
+    assert sum(added.values()) == 2
+    assert {outcome for _, _, outcome in added} == {"retried"}
+    assert Coupon.objects.get(kind="payout").amount.amount == Decimal(20)
+
+
+def test_a_wait_is_short() -> None:
+    """All tries together take less time than a reader notices."""
+    assert sum(retries.FIRST_WAIT * 2**place for place in range(MOST_TRIES - 1)) < 0.5
