@@ -1,10 +1,9 @@
 """Sixteen clients on one account: processes, as web workers are; and the raw redemption beside the engine's."""
 
 import multiprocessing
-from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from multiprocessing.synchronize import Barrier
+from threading import BrokenBarrierError
 from typing import Any
 
 from django.db import connection, transaction
@@ -25,23 +24,46 @@ class UnableToRunCrowd(Exception):
     code = "client"
 
 
-def run(*, turn: int, customer: int, each: int, at: datetime, raw: bool) -> None:
-    """Let every client redeem `each` times a cent of the customer's credit. Raises UnableToRunCrowd."""
-    # A connection must not cross the fork.
-    connection.close()
-    fork = multiprocessing.get_context("fork")
-    start = fork.Barrier(CLIENTS)
-    one = _redeem_raw if raw else _redeem_ours
-    clients = [
-        fork.Process(target=_client, args=(start, one, f"crowd-{turn}-{number}", customer, each, at), daemon=True)
-        for number in range(CLIENTS)
-    ]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join(LONGEST_WAIT)
-    if any(client.exitcode != 0 for client in clients):
-        raise UnableToRunCrowd("A client of the bench did not come to its end.")
+class Crowd:
+    """Clients that have connected and wait at the gate, so that neither their start nor their end is measured."""
+
+    def __init__(self, *, turn: int, customer: int, each: int, at: datetime) -> None:
+        # A connection must not cross the fork.
+        connection.close()
+        fork = multiprocessing.get_context("fork")
+        self._raw = fork.Value("b", 0)
+        self._start = fork.Barrier(CLIENTS + 1)
+        self._end = fork.Barrier(CLIENTS + 1)
+        self._clients = [
+            fork.Process(target=self._serve, args=(f"crowd-{turn}-{number}", customer, each, at), daemon=True)
+            for number in range(CLIENTS)
+        ]
+        for client in self._clients:
+            client.start()
+
+    def redeem(self, *, raw: bool) -> None:
+        """Let every client redeem its share, a cent of the customer's credit each. Raises UnableToRunCrowd."""
+        self._raw.value = raw
+        try:
+            self._start.wait(LONGEST_WAIT)
+            self._end.wait(LONGEST_WAIT)
+        except BrokenBarrierError as fault:
+            raise UnableToRunCrowd("A client of the bench did not come to its end.") from fault
+
+    def _serve(self, name: str, customer: int, each: int, at: datetime) -> None:
+        try:
+            connection.ensure_connection()
+            self._start.wait(LONGEST_WAIT)
+            one = _redeem_raw if self._raw.value else _redeem_ours
+            for number in range(each):
+                one(f"{name}-{number}", customer, at)
+            self._end.wait(LONGEST_WAIT)
+        except BaseException:
+            self._start.abort()
+            self._end.abort()
+            raise
+        finally:
+            connection.close()
 
 
 def redeem_raw(*, name: str, customer: int, amount: Decimal, at: datetime) -> None:
@@ -61,16 +83,6 @@ def redeem_raw(*, name: str, customer: int, amount: Decimal, at: datetime) -> No
         (redemption,) = cursor.fetchone()
         cursor.execute(raw_sql.SPEND_COUPONS, taken)
         cursor.execute(raw_sql.INSERT_ENTRIES, taken | {"redemption": redemption})
-
-
-def _client(
-    start: Barrier, one: Callable[[str, int, datetime], None], name: str, customer: int, each: int, at: datetime
-) -> None:
-    connection.ensure_connection()
-    start.wait()
-    for number in range(each):
-        one(f"{name}-{number}", customer, at)
-    connection.close()
 
 
 def _redeem_ours(name: str, customer: int, at: datetime) -> None:

@@ -280,16 +280,16 @@ class RedeemInCrowd(Redeem):
     def proof_of(self, turn: int) -> dict[str, Any]:
         return {"names": f"crowd-{turn}-%"}
 
+    def prepare(self, turn: int) -> None:
+        """Gather the clients, all for the last referrer's account."""
+        account = self.scale.referrals + self.scale.referrers
+        self.crowd = crowd.Crowd(turn=turn, customer=account, each=self.each, at=self.at)
+
     def ours(self, turn: int) -> None:
-        self.let_in(turn, raw=False)
+        self.crowd.redeem(raw=False)
 
     def raw(self, turn: int) -> None:
-        self.let_in(turn, raw=True)
-
-    def let_in(self, turn: int, *, raw: bool) -> None:
-        """Let the clients redeem, all on the last referrer's account."""
-        account = self.scale.referrals + self.scale.referrers
-        crowd.run(turn=turn, customer=account, each=self.each, at=self.at, raw=raw)
+        self.crowd.redeem(raw=True)
 
 
 JOBS: tuple[type[Job], ...] = (SpendImport, Payout, Bonus, Expiry, NothingDue, Redeem, RedeemInCrowd)

@@ -33,8 +33,8 @@ def scratch_database() -> Iterator[str]:
     keeper = connection.copy()
     try:
         _drop_left_behind(keeper, home)
-        _create(keeper, name)
         try:
+            _create(keeper, name)
             connect_to(name)
             yield name
         finally:
@@ -76,7 +76,8 @@ def _drop_left_behind(keeper: Any, home: str) -> None:
         cursor.execute(
             """
             SELECT datname FROM pg_database
-            WHERE starts_with(datname, %(prefix)s) AND pg_try_advisory_lock(%(class)s, hashtext(datname))
+            WHERE starts_with(datname, %(prefix)s) AND substr(datname, length(%(prefix)s) + 1) ~ '^[0-9a-f]{8}$'
+              AND CASE WHEN datname <> current_database() THEN pg_try_advisory_lock(%(class)s, hashtext(datname)) END
             """,
             {"prefix": f"{home[:40]}{SUFFIX}", "class": LOCK_CLASS},
         )
