@@ -1,15 +1,15 @@
 """Files of facts: CSV files that are proven readable before anything changes, then read row by row (DESIGN: Doors)."""
 
 import csv
+import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self, TextIO
 
 from accounts.facts import Refusal
 
@@ -76,6 +76,13 @@ class FactFile:
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
         self._file.close()
+
+    def is_at(self, path: Path) -> bool:
+        """Say whether `path` is this file, by whatever name."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), path.stat())
+        except OSError:
+            return False
 
     def rows(self, *, after: int = 0) -> Iterator[FactRow]:
         """Yield the rows that start after line `after`, in the order in which they stand."""
@@ -162,17 +169,24 @@ def _in_words(fault: csv.Error) -> str:
 
 
 class RejectsFile:
-    """The file of refused rows, which appears whole or not at all."""
+    """The file of refused rows, which appears whole or not at all.
 
-    def __init__(self, path: Path) -> None:
-        """Prepare the file beside its place. Raises UnableToWriteRejects before anything has changed."""
+    It is drafted under one name beside its place, so that the draft of a run that was killed is the next run's.
+    """
+
+    def __init__(self, path: Path, facts: FactFile) -> None:
+        """Prepare the file for what is refused of `facts`. Raises UnableToWriteRejects before anything has changed."""
         self.path = path
-        if path.is_dir():
-            raise UnableToWriteRejects(path, "is a directory")
+        self._facts = facts
+        self._draft_path = path.with_name(f".{path.name[:100]}.draft")
+        if facts.is_at(path):
+            raise UnableToWriteRejects(path, "is the file to import")
         try:
-            self._draft = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed by __exit__
-                "w", dir=path.parent, prefix=f".{path.name[:100]}.", encoding="utf-8", newline="", delete=False
-            )
+            if path.exists() and not path.is_file():
+                raise UnableToWriteRejects(path, "is not a plain file")
+            self._draft = self._open_draft()
+        except BlockingIOError as fault:
+            raise UnableToWriteRejects(path, "another import is writing it") from fault
         except OSError as fault:
             raise UnableToWriteRejects(path, fault.strerror or str(fault)) from fault
 
@@ -180,13 +194,14 @@ class RejectsFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        if self._is_ours(self._draft):
+            self._draft_path.unlink()
         self._draft.close()
-        Path(self._draft.name).unlink(missing_ok=True)
 
-    def write(self, facts: FactFile, refusals: Iterable[Refusal]) -> None:
-        """Write the refused rows as they stood in `facts`; `refusals` come by line, those without one last."""
-        columns = facts.contents.columns
-        rows = facts.rows()
+    def write(self, refusals: Iterable[Refusal]) -> None:
+        """Write the refused rows as they stood; `refusals` come by line, those without one last."""
+        columns = self._facts.contents.columns
+        rows = self._facts.rows()
         try:
             out = csv.writer(self._draft, lineterminator="\n")
             out.writerow([*REJECTS_COLUMNS, *columns])
@@ -200,11 +215,28 @@ class RejectsFile:
         except OSError as fault:
             raise UnableToWriteRejects(self.path, fault.strerror or str(fault)) from fault
 
+    def _open_draft(self) -> TextIO:
+        """Open the draft empty, with its lock, which goes with this process. Raises BlockingIOError: another has it."""
+        while True:
+            handle = os.open(self._draft_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            draft = os.fdopen(handle, "w", encoding="utf-8", newline="")
+            try:
+                fcntl.flock(draft, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                draft.close()
+                raise
+            if self._is_ours(draft):
+                draft.truncate()
+                return draft
+            draft.close()  # between the two steps another import has put it in place or away
+
+    def _is_ours(self, draft: TextIO) -> bool:
+        try:
+            return os.path.samestat(os.fstat(draft.fileno()), self._draft_path.lstat())
+        except FileNotFoundError:
+            return False
+
     def _put_in_place(self) -> None:
-        """Replace what was there, with the permissions that a new file has rather than a temporary one's."""
         self._draft.flush()
         os.fsync(self._draft.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(self._draft.name).chmod(0o666 & ~mask)
-        Path(self._draft.name).replace(self.path)
+        self._draft_path.replace(self.path)

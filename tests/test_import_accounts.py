@@ -20,8 +20,10 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accounts.fact_files import FactFile, RejectsFile
 from accounts.models import ImportRun, RefusedFact, User
-from accounts.operations import AccountFact, import_accounts
+from accounts.operations import AccountFact, Identity, finish_run, import_accounts, pass_verification, start_run
+from accounts.run_queries import refusals_of
 from accounts.signals import accounts_registered
 from tests.interruption import interrupt
 from tests.plain_facts import read_account
@@ -50,9 +52,13 @@ def row(name: str, **cells: str) -> dict[str, str]:
 def take(*rows: dict[str, str], now: datetime = NOW) -> list[str]:
     """Import the rows; return the code of each refusal with its account id, in order."""
     facts = [AccountFact(number, *(cells[name] for name in COLUMNS)) for number, cells in enumerate(rows, start=2)]
-    receipt = import_accounts(facts=facts, now=now)
-    assert receipt.tally.accepted + receipt.tally.duplicate + receipt.tally.refused == len(rows)
-    return [f"{refusal.fact['account_id']}: {refusal.code}" for refusal in receipt.refusals]
+    run = start_run(kind="accounts", file_digest="", now=now)
+    tally = import_accounts(facts=facts, now=now, run=run, lines_done=len(rows) + 1)
+    assert finish_run(run=run, now=now) == tally
+    assert tally.accepted + tally.duplicate + tally.refused == len(rows)
+    refusals = [f"{refusal.fact['account_id']}: {refusal.code}" for refusal in refusals_of(run)]
+    assert len(refusals) == tally.refused
+    return refusals
 
 
 def known() -> set[str]:
@@ -82,9 +88,11 @@ def test_an_account_is_registered_as_the_file_says() -> None:
     assert (user.email, user.account_type, user.country) == ("alice@example.com", "enterprise", "DE")
     assert user.registered_at == datetime(2026, 1, 1, tzinfo=UTC)
     assert user.created_at == NOW
-    assert user.signup_attribution == {}
+    assert user.signup_attribution == {
+        "fact": {"email": "alice@example.com", "account_type": "enterprise", "country": "DE"}
+    }
     assert not user.has_usable_password()
-    assert User.objects.get(account_id="bob").signup_attribution == {"referred_by": "alice"}
+    assert User.objects.get(account_id="bob").signup_attribution["referred_by"] == "alice"
     assert list(EmailAddress.objects.filter(user=user).values_list("email", "verified", "primary")) == [
         ("alice@example.com", True, True)
     ]
@@ -175,6 +183,28 @@ def test_the_same_account_again_is_a_duplicate_by_value() -> None:
     assert take(row("bob")) == ["bob: conflict"]
     assert take(row("alice", country="FR")) == ["alice: conflict"]
     assert User.objects.count() == 2
+
+
+def test_an_account_that_has_changed_since_is_still_a_duplicate_of_its_fact() -> None:
+    take(row("alice"))
+    alice = User.objects.get()
+    company = Identity("DE", "register", "HRB 1")
+    pass_verification(user_id=alice.pk, identity=company, account_type="enterprise", now=NOW)
+    User.objects.update(email="alice@example.org", country="FR")
+    assert take(row("alice")) == []
+    assert take(row("alice", account_type="enterprise")) == ["alice: conflict"]
+    assert take(row("alice", email="alice@example.org")) == ["alice: conflict"]
+    assert take(row("alice", country="FR")) == ["alice: conflict"]
+
+
+def test_who_signed_up_here_is_compared_as_the_account_is() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    attribution = {"code": "c", "typed": True}
+    User.objects.create_user(
+        "alice@example.com", account_id="alice", created_at=at, registered_at=at, signup_attribution=attribution
+    )
+    assert take(row("alice", country="", email="Alice@example.com")) == []
+    assert take(row("alice")) == ["alice: conflict"]
 
 
 def test_rows_that_share_an_id_are_judged_in_order() -> None:
@@ -434,6 +464,28 @@ def test_a_file_or_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path)
     assert not User.objects.exists()
 
 
+def test_rejects_never_replace_the_file_that_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = as_file(tmp_path / "accounts.csv", [row("alice"), row("bob", email="")])
+    content = path.read_bytes()
+    (tmp_path / "link.csv").symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    for rejects in (path, tmp_path / "link.csv", Path("accounts.csv"), Path("..") / tmp_path.name / "accounts.csv"):
+        with pytest.raises(CommandError, match="cannot be written: is the file to import"):
+            run(path, "--rejects", rejects)
+    assert path.read_bytes() == content
+    assert not User.objects.exists()
+    assert [each.name for each in sorted(tmp_path.iterdir())] == ["accounts.csv", "link.csv"]
+
+
+def test_two_imports_do_not_write_the_same_rejects_at_once(tmp_path: Path) -> None:
+    path, rejects = as_file(tmp_path / "accounts.csv", [row("alice"), row("bob", email="")]), tmp_path / "rejects.csv"
+    with FactFile(path, COLUMNS) as facts, RejectsFile(rejects, facts):
+        with pytest.raises(CommandError, match="cannot be written: another import is writing it"):
+            run(path, "--rejects", rejects)
+        assert not User.objects.exists()
+    assert run(path, "--rejects", rejects) == "accepted=1 waiting=0 duplicate=0 refused=1"
+
+
 def test_a_header_alone_is_a_file_without_facts(tmp_path: Path) -> None:
     assert run(as_file(tmp_path / "accounts.csv", [])) == "accepted=0 waiting=0 duplicate=0 refused=0"
 
@@ -461,9 +513,12 @@ def test_rejects_get_the_permissions_of_any_new_file(tmp_path: Path) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_an_import_that_was_killed_leaves_nothing_and_ends_as_if_run_once(tmp_path: Path) -> None:
     path = as_file(tmp_path / "accounts.csv", [row("bob", referred_by="alice"), row("alice"), row("carol", email="")])
-    interrupt("import_accounts", path, before_line=1)
+    rejects = tmp_path / "rejects.csv"
+    interrupt("import_accounts", path, "--rejects", rejects, before_line=1)
     assert known() == set()
-    assert run(path) == "accepted=2 waiting=0 duplicate=0 refused=1"
+    assert [each.name for each in sorted(tmp_path.iterdir())] == [".rejects.csv.draft", "accounts.csv"]
+    assert run(path, "--rejects", rejects) == "accepted=2 waiting=0 duplicate=0 refused=1"
+    assert [each.name for each in sorted(tmp_path.iterdir())] == ["accounts.csv", "rejects.csv"]
     assert run(path) == "accepted=0 waiting=0 duplicate=2 refused=1"
 
 
@@ -486,7 +541,7 @@ def test_an_address_that_signs_up_meanwhile_is_judged_again(tmp_path: Path) -> N
 SIGN_UP = """
 INSERT INTO accounts_user (password, is_superuser, account_id, email, account_type, country, time_zone, created_at,
                            signup_attribution, is_staff, is_active)
-VALUES ('!', false, 'sign-up', 'Alice@example.com', 'individual', '', 'UTC', now(), '{}', false, true)
+VALUES ('!', false, 'sign-up', 'alice@example.com', 'individual', '', 'UTC', now(), '{}', false, true)
 """
 
 

@@ -42,12 +42,12 @@ class ImportCommand(BaseCommand):
         try:
             with ExitStack() as files:
                 facts = files.enter_context(FactFile(options["file"], self.columns))
-                rejects = options["rejects"] and files.enter_context(RejectsFile(Path(options["rejects"])))
+                rejects = options["rejects"] and files.enter_context(RejectsFile(Path(options["rejects"]), facts))
                 now = clock.now()
                 run = start_run(kind=self.kind, file_digest=facts.contents.digest, now=now)
                 self.record(facts, run=run, now=now)
                 if rejects:
-                    rejects.write(facts, refusals_of(run))
+                    rejects.write(refusals_of(run))
                 tally = finish_run(run=run, now=clock.now())
         except (UnableToReadFile, UnableToWriteRejects, UnableToAdvanceRun) as fault:
             raise CommandError(str(fault)) from fault

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
 from django.db import connection, transaction
 
-from accounts.facts import Receipt, Refusal, Tally
+from accounts.facts import Tally
 from accounts.judgement import DoubtfulAccount, judge_doubtful
 from accounts.models import ImportRun, User
 from accounts.operations import imports_sql as sql
@@ -54,25 +54,28 @@ class _LostRaceError(Exception):
 
 def import_accounts(
     *, facts: Iterable[AccountFact], now: datetime, run: ImportRun | None = None, lines_done: int = 0
-) -> Receipt:
-    """Register the accounts of a file in one transaction, and say what became of each (TERMS: Facts that are refused).
+) -> Tally:
+    """Register the accounts of a file in one transaction and count what became of each (TERMS: Facts that are refused).
 
     `facts` is read once and never held whole. An unconfirmed sign-up with an accepted account's address is deleted.
-    `accounts_registered` is sent once for all, in the same transaction; so does `run` move on to `lines_done`. Locks
-    out other imports of accounts, and the sign-ups that give way. Refusals are returned, not raised.
+    `accounts_registered` is sent once for all, in the same transaction; so does `run` move on to `lines_done`, and what
+    is refused is kept with it. Locks out other imports of accounts, and the sign-ups that give way. Raises
+    UnableToAdvanceRun.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.ONE_AT_A_TIME)
         cursor.execute(sql.STAGE)
         cursor.copy_expert(sql.COPY, _Lines(facts))
         user_ids = _register_accepted(cursor, now)
-        receipt = _receipt(cursor)
+        tally = _tally(_verdicts(cursor))
+        if run is not None:
+            _keep_refused(cursor, run)
         cursor.execute(sql.CLEAR)
         if user_ids:
             accounts_registered.send(sender=User, user_ids=user_ids, now=now)
         if run is not None:
-            advance_run(run=run, lines_done=lines_done, tally=receipt.tally, refusals=receipt.refusals)
-    return receipt
+            advance_run(run=run, lines_done=lines_done, tally=tally, refusals=[])
+    return tally
 
 
 class _Lines:
@@ -148,13 +151,11 @@ def _verdicts(cursor: Any) -> dict[str, int]:
     return dict(cursor.fetchall())
 
 
-def _receipt(cursor: Any) -> Receipt:
-    verdicts = _verdicts(cursor)
-    cursor.execute(sql.REFUSED)
-    columns = AccountFact._fields[1:]
-    refusals = [
-        Refusal(line, code, REFUSALS[code], dict(zip(columns, cells, strict=True)))
-        for line, code, *cells in cursor.fetchall()
-    ]
-    tally = Tally(accepted=verdicts.get("accepted", 0), duplicate=verdicts.get("duplicate", 0), refused=len(refusals))
-    return Receipt(tally, refusals)
+def _keep_refused(cursor: Any, run: ImportRun) -> None:
+    codes, messages = list(REFUSALS), list(REFUSALS.values())
+    cursor.execute(sql.KEEP_REFUSED, {"run": run.pk, "codes": codes, "messages": messages})
+
+
+def _tally(verdicts: dict[str, int]) -> Tally:
+    refused = sum(count for verdict, count in verdicts.items() if verdict in REFUSALS)
+    return Tally(accepted=verdicts.get("accepted", 0), duplicate=verdicts.get("duplicate", 0), refused=refused)

@@ -18,6 +18,9 @@ WITH (FORMAT csv, FORCE_NOT_NULL (account_id, email, account_type, country, regi
 # An account that the file names twice with other content, or an address that two of its accounts claim, ties rows
 # together: what becomes of one depends on what became of those before it. All other rows stand alone; where one is
 # repeated word by word, `first_line` is where it stood first.
+#
+# An account is compared as it was imported, since verification may have changed its type; who signed up here, as the
+# account is. Its registration and its referrer never change.
 JUDGE = """
 CREATE TEMPORARY TABLE judged_account ON COMMIT DROP AS
 WITH formed AS MATERIALIZED (
@@ -31,8 +34,10 @@ WITH formed AS MATERIALIZED (
     SELECT formed.*, known.id IS NULL AND form_fault IS NULL AS is_new, CASE
             WHEN form_fault IS NOT NULL THEN form_fault
             WHEN known.id IS NULL THEN NULL
-            WHEN known.registered_at = instant AND lower(known.email) = address
-             AND known.account_type = formed.account_type AND known.country = formed.country
+            WHEN known.registered_at = instant
+             AND coalesce(known.signup_attribution #>> '{fact,email}', lower(known.email)) = address
+             AND coalesce(known.signup_attribution #>> '{fact,account_type}', known.account_type) = formed.account_type
+             AND coalesce(known.signup_attribution #>> '{fact,country}', known.country) = formed.country
              AND coalesce(known.signup_attribution ->> 'referred_by', '') = referred_by THEN 'duplicate'
             ELSE 'conflict' END AS settled, CASE
             WHEN instant > %(now)s + interval '5 minutes' OR instant < %(earliest)s THEN 'time'
@@ -145,7 +150,8 @@ REGISTER = """
 INSERT INTO accounts_user (password, is_superuser, account_id, email, account_type, country, time_zone, created_at,
                            registered_at, signup_attribution, is_staff, is_active)
 SELECT %(password)s, false, account_id, address, account_type, country, 'UTC', %(now)s, registered_at,
-       CASE WHEN referred_by = '' THEN '{}' ELSE jsonb_build_object('referred_by', referred_by) END, false, true
+       jsonb_strip_nulls(jsonb_build_object('referred_by', nullif(referred_by, ''), 'fact', jsonb_build_object(
+           'email', address, 'account_type', account_type, 'country', country))), false, true
 FROM judged_account WHERE verdict = 'accepted' ORDER BY line
 ON CONFLICT DO NOTHING
 RETURNING id
@@ -160,11 +166,15 @@ RETURNING id
 
 COUNT_VERDICTS = "SELECT verdict, count(*) FROM judged_account GROUP BY verdict"
 
-REFUSED = """
-SELECT line, verdict, staged.account_id, staged.email, staged.account_type, staged.country, staged.registered_at,
-       staged.referred_by
-FROM judged_account JOIN staged_account AS staged USING (line)
-WHERE verdict NOT IN ('accepted', 'duplicate') ORDER BY line
+KEEP_REFUSED = """
+INSERT INTO accounts_refusedfact (run_id, line, code, message, fact)
+SELECT %(run)s, line, code, message, jsonb_build_object(
+           'account_id', staged.account_id, 'email', staged.email, 'account_type', staged.account_type,
+           'country', staged.country, 'registered_at', staged.registered_at, 'referred_by', staged.referred_by)
+FROM judged_account AS judged
+JOIN unnest(%(codes)s::text[], %(messages)s::text[]) AS refusal (code, message) ON refusal.code = judged.verdict
+JOIN staged_account AS staged USING (line)
+ORDER BY line
 """
 
 CLEAR = "DROP TABLE judged_account, staged_account"

@@ -28,10 +28,11 @@ def start_run(*, kind: str, file_digest: str, now: datetime) -> ImportRun:
 
 
 def advance_run(*, run: ImportRun, lines_done: int, tally: Tally, refusals: Sequence[Refusal]) -> None:
-    """Move the run on to `lines_done`, add to its counts and keep what was refused, in the caller's transaction.
+    """Move the run on to `lines_done`, add to its counts and keep the `refusals`, in the caller's transaction.
 
-    `lines_done` is the line of the file on which the last fact done starts. Raises UnableToAdvanceRun where the run is
-    not where it was when `run` was read: two processes would count the same facts twice.
+    `tally` counts those too whom the caller keeps by itself. `lines_done` is the line of the file on which the last
+    fact done starts. Raises UnableToAdvanceRun where the run is not where it was when `run` was read: two processes
+    would count the same facts twice.
     """
     with transaction.atomic():
         moved = ImportRun.objects.filter(pk=run.pk, lines_done=run.lines_done, finished_at=None).update(
