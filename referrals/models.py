@@ -342,10 +342,6 @@ class FraudFlag(models.Model):
             models.CheckConstraint(name="flag_severity_is_listed", condition=Q(severity__in=["hold", "note"])),
             models.CheckConstraint(name="flag_outcome_is_listed", condition=Q(outcome__in=["", "released", "refused"])),
             models.CheckConstraint(
-                name="flag_closes_after_it_opens",
-                condition=Q(closed_at__isnull=True) | Q(closed_at__gte=F("opened_at")),
-            ),
-            models.CheckConstraint(
                 name="closed_flag_has_its_outcome",
                 condition=Q(closed_at__isnull=True, outcome="") | (Q(closed_at__isnull=False) & ~Q(outcome="")),
             ),

@@ -179,8 +179,6 @@ ATTEMPTS = {
     "flag_names_its_rule": "UPDATE referrals_fraudflag SET rule = ''",
     "flag_severity_is_listed": "UPDATE referrals_fraudflag SET severity = 'hint'",
     "flag_outcome_is_listed": "UPDATE referrals_fraudflag SET outcome = 'lost' WHERE closed_at IS NOT NULL",
-    "flag_closes_after_it_opens": "UPDATE referrals_fraudflag SET closed_at = opened_at - interval '1 microsecond' "
-    "WHERE closed_at IS NOT NULL",
     "closed_flag_has_its_outcome": "UPDATE referrals_fraudflag SET outcome = '' WHERE closed_at IS NOT NULL",
     "decision_is_about_a_referral_or_a_customer": "UPDATE referrals_decision SET customer_id = actor_id "
     "WHERE referral_id IS NOT NULL",
