@@ -369,6 +369,29 @@ def comes_to_rest(plain: Programme, rows: list[dict[str, str]]) -> bool:
     return False
 
 
+ROWS_FETCHED = "SELECT sum(idx_tup_fetch + seq_tup_read) FROM pg_stat_xact_user_tables"
+
+
+def rows_fetched() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(ROWS_FETCHED)
+        return int(cursor.fetchone()[0])
+
+
+def test_statistics_of_a_killed_import_do_not_slow_the_next() -> None:
+    """After an import that was undone the statistics know of pages and of no rows; each row is still looked up once."""
+    names = [f"name-{number}" for number in range(1000)]
+    rows = [row(name, referred_by=names[number // 2] if number else "") for number, name in enumerate(names)]
+    with transaction.atomic():
+        take(*rows)
+        transaction.set_rollback(True)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE accounts_user, referrals_referral, credits_creditaccount, credits_coupon")
+    before = rows_fetched()
+    assert take(*rows) == []
+    assert rows_fetched() - before < 100 * len(rows)
+
+
 # The file and the command
 
 
