@@ -9,14 +9,32 @@ from decimal import Decimal
 import pytest
 from djmoney.money import Money
 
+from accounts.facts import Receipt
 from accounts.models import User
 from credits.models import Coupon, Debt
-from credits.operations import give_back, redeem, redemptions, returns
+from credits.operations import (
+    RedemptionFact,
+    give_back,
+    record_redemptions,
+    redeem,
+    redemptions,
+    redemptions_sql,
+    returns,
+)
 from referrals.operations import Due, settle, settlement, track
 from tests.books import breaches
 from tests.database import empty_database
 from tests.facts import NOW, chargeback, day, fact, record, register
-from tests.races.racing import Meeting, at_once, meeting_after, meeting_before, names, without_locks
+from tests.races.racing import (
+    Meeting,
+    at_once,
+    meeting_after,
+    meeting_before,
+    names,
+    replaced,
+    without_constraint,
+    without_locks,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -182,6 +200,27 @@ def test_a_redemption_and_its_own_return_end_with_both_or_without_the_return(ali
     assert parts() == {"remaining": 20}
 
 
-def test_the_same_order_ten_times_at_once_redeems_once(alice: User) -> None:
-    assert names(at_once(*[order(alice, 3)] * 10)) == ["done"] * 10
+def the_same_file(copies: int, lock: AbstractContextManager[None]) -> list[int]:
+    """Send one redemption of $3 so often at once; return how many of it each was told to have accepted, sorted."""
+    facts = [RedemptionFact(2, "order", "alice", "3", day(8, 27).isoformat())]
+    send: Callable[[], Receipt] = lambda: record_redemptions(source="billing", facts=facts, now=NOW)  # noqa: E731
+    with lock, all_read_before_any_writes(copies):
+        return sorted(receipt.tally.accepted for receipt in at_once(*[send] * copies))
+
+
+def test_the_same_redemption_ten_times_at_once_counts_once() -> None:
+    assert the_same_file(10, nullcontext()) == [0] * 9 + [1]
     assert parts() == {"remaining": 17, "redeemed": 3}
+
+
+def test_the_key_alone_lets_the_same_redemption_count_once() -> None:
+    """The lock does not stand in for the key: where the customers differ, there is nothing to wait for."""
+    assert the_same_file(5, unlocked()) == [0] * 4 + [1]
+    assert parts() == {"remaining": 17, "redeemed": 3}
+
+
+def test_control_without_lock_and_key_the_same_redemption_counts_each_time() -> None:
+    no_key = replaced(redemptions_sql, "INSERT_REDEMPTIONS", "ON CONFLICT (source, redemption_id) DO NOTHING", "")
+    with without_constraint("a_redemption_counts_once"), no_key:
+        assert the_same_file(5, unlocked()) == [1] * 5
+        assert parts()["redeemed"] == 15

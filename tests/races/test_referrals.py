@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from accounts.models import ImportRun, User
 from accounts.operations import (
@@ -37,6 +38,7 @@ from tests.races.racing import (
     Meeting,
     at_once,
     meeting_after,
+    meeting_before,
     names,
     replaced,
     slow_inserts,
@@ -260,6 +262,22 @@ def test_two_imports_of_one_file_at_once_register_each_account_once() -> None:
     assert any(isinstance(end, UnableToAdvanceRun) for end in ends)
     assert (User.objects.count(), Referral.objects.count()) == (5, 4)
     assert ImportRun.objects.get().accepted == 5
+
+
+def start_twice() -> int:
+    """Start the run of one file twice at once, when neither has found one; return how many runs there are."""
+    with meeting_before(QuerySet, "create", Meeting(2)):
+        at_once(*[lambda: start_run(kind=ImportRun.Kind.ACCOUNTS, file_digest="one", now=NOW)] * 2)
+    return ImportRun.objects.count()
+
+
+def test_a_file_that_two_start_at_once_has_one_run() -> None:
+    assert start_twice() == 1
+
+
+def test_control_without_the_key_it_has_two_runs() -> None:
+    with without_constraint("a_file_has_one_unfinished_run"):
+        assert start_twice() == 2
 
 
 def opposite_imports() -> list[object]:
