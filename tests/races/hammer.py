@@ -27,12 +27,10 @@ JANUARY_TO_JUNE, FEBRUARY_TO_OCTOBER = (0, 150), (31, 300)
 OWN_IDS, SHARED_IDS = 400, 60
 """Ids of payments: so many a process, which others may reverse; and so many that all processes send."""
 
-REFUSES = (
-    "UnableToDecide",
-    "UnableToRedeem",
-    "UnableToGiveBack",
-    "UnableToAdvanceRun",
-)
+REFUSES = ("UnableToDecide", "UnableToRedeem", "UnableToGiveBack")
+
+OVERTAKEN = "another process"
+"""Two processes import files with the same content: the command says so, and the other tells what became of it."""
 
 
 def main(seed: int, operations: int, seconds: float, log: Path, *, without: str) -> None:
@@ -107,6 +105,8 @@ class Hammer:
             name = type(problem).__name__
             if name in REFUSES:
                 return {"act": act.__name__, "refused": getattr(problem, "code", name)}
+            if name == "CommandError" and OVERTAKEN in str(problem):
+                return {"act": act.__name__, "refused": "overtaken"}
             return {"act": act.__name__, "error": f"{name}: {problem}"}
 
     def conflicts(self) -> dict[str, Any]:
