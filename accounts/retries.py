@@ -46,6 +46,8 @@ def retried(operation: Callable[Parameters, Result]) -> Callable[Parameters, Res
     operation begins anew. Stands outside the operation's `atomic`; its arguments must bear being read twice.
     """
 
+    name = f"{operation.__module__}.{operation.__qualname__}"
+
     @wraps(operation)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         tries = 1 if connection.in_atomic_block else MOST_TRIES
@@ -56,7 +58,7 @@ def retried(operation: Callable[Parameters, Result]) -> Callable[Parameters, Res
                 kind = conflict_kind(fault)
                 if kind is None or connection.in_atomic_block:
                     raise
-                conflicts.count(operation.__qualname__, kind, "retried" if done < tries else "gave up")
+                conflicts.count(name, kind, "retried" if done < tries else "gave up")
                 if done == tries:
                     raise
             sleep(FIRST_WAIT * 2 ** (done - 1))

@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from io import StringIO
 from itertools import count
+from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError, connection, transaction
 from djmoney.money import Money
 
@@ -215,3 +218,18 @@ def test_every_operation_that_locks_begins_anew(alice: User, bob: User, name: st
 def test_a_wait_is_short() -> None:
     """All tries together take less time than a reader notices."""
     assert sum(retries.FIRST_WAIT * 2**place for place in range(MOST_TRIES - 1)) < 0.5
+
+
+def test_an_import_of_accounts_reads_its_file_anew(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.csv"
+    path.write_text(
+        "account_id,email,account_type,country,registered_at,referred_by\n"
+        "alice,alice@example.com,individual,DE,2026-01-01T00:00:00Z,\n"
+        "bob,bob@example.com,individual,DE,2026-01-01T00:00:00Z,alice\n"
+    )
+    said = StringIO()
+    with failing("accounts_user", times=2):
+        added = counted(lambda: call_command("import_accounts", str(path), stdout=said))
+    assert list(added.values()) == [2]
+    assert "accepted=2 waiting=0 duplicate=0 refused=0" in said.getvalue()
+    assert User.objects.count() == 2

@@ -4,6 +4,7 @@ from accounts.fact_files import FactFile
 from accounts.management.importing import ImportCommand
 from accounts.models import ImportRun
 from accounts.operations import AccountFact, import_accounts
+from accounts.retries import retried
 
 
 class Command(ImportCommand):
@@ -11,6 +12,8 @@ class Command(ImportCommand):
     kind = ImportRun.Kind.ACCOUNTS
     columns = AccountFact._fields[1:]
 
+    # Here, and not at the operation, which reads its facts once.
+    @retried
     def record(self, facts: FactFile, *, run: ImportRun, now: datetime) -> None:
         last_line = facts.contents.last_line
         if run.lines_done < last_line:
