@@ -83,10 +83,15 @@ class Meeting:
     def arrive(self) -> None:
         with self._lock:
             self._arrived += 1
-        deadline = monotonic() + LONGEST_WAIT
-        while self._arrived + waiting() < self.parties:
-            assert monotonic() < deadline, "The others do not come."
-            sleep(0.01)
+        until(lambda: self._arrived + waiting() >= self.parties)
+
+
+def until(it_is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = monotonic() + LONGEST_WAIT
+    while not it_is_so():
+        assert monotonic() < deadline, "It does not come about."
+        sleep(0.01)
 
 
 def waiting() -> int:

@@ -17,6 +17,7 @@ from accounts.operations import (
     AccountFact,
     UnableToAdvanceRun,
     import_accounts,
+    imports,
     imports_sql,
     sign_up,
     start_run,
@@ -40,8 +41,10 @@ from tests.races.racing import (
     meeting_after,
     meeting_before,
     names,
+    outside,
     replaced,
     slow_inserts,
+    until,
     waiting,
     without_constraint,
 )
@@ -71,19 +74,27 @@ def of(friend: User) -> Referral:
 # Tracking
 
 
+WRITE_LATE = "FROM earned CROSS JOIN (SELECT pg_advisory_xact_lock(20260103)) AS a_gate\nWHERE"
+
+
 def track_while_another_reads_slowly(bob: User, lock: AbstractContextManager[None]) -> Decimal:
     """Track a batch with a statement that reads at once and writes late; meanwhile another batch comes and is tracked.
 
     Return the qualifying spend in the end, when both batches are marked as applied.
     """
-    reading = threading.Event()
-    recompute, slow = (
-        tracking.recompute,
-        tracking.RECOMPUTE.replace(
-            "FROM earned\nWHERE", "FROM earned CROSS JOIN (SELECT pg_sleep(1)) AS a_while\nWHERE"
-        ),
-    )
+    recompute, slow = tracking.recompute, tracking.RECOMPUTE.replace("FROM earned\nWHERE", WRITE_LATE)
     assert slow != tracking.RECOMPUTE
+    closed, reading, tracked = threading.Event(), threading.Event(), threading.Event()
+
+    def keep_the_gate() -> None:
+        with outside() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(20260103)")
+            closed.set()
+            until(lambda: tracked.is_set() or waiting() >= 2)
+
+    def track_slowly() -> None:
+        assert closed.wait(LONGEST_WAIT)
+        track(now=NOW)
 
     def recompute_slowly(*, referral_ids: list[int], now: object) -> None:
         if reading.is_set():
@@ -94,16 +105,16 @@ def track_while_another_reads_slowly(bob: User, lock: AbstractContextManager[Non
             cursor.execute(slow, {"referrals": referral_ids, "now": NOW})
 
     def come_later() -> None:
-        assert reading.wait(LONGEST_WAIT)
-        threading.Event().wait(0.3)
+        until(lambda: reading.is_set() and waiting() >= 1)
         record(fact(bob, "young", "15", day(1, 6)))
         track(now=NOW, wait=False)
+        tracked.set()
 
     record(fact(bob, "old", "10", day(1, 5)))
     track(now=NOW)
     record(fact(bob, "middle", "1", day(1, 5)))
     with lock, patch.object(tracking, "recompute", recompute_slowly):
-        assert names(at_once(lambda: track(now=NOW), come_later)) == ["done", "done"]
+        assert names(at_once(keep_the_gate, track_slowly, come_later)) == ["done"] * 3
     assert track(now=NOW) == 0
     return Decimal(of(bob).qualifying_spend.amount)
 
@@ -135,9 +146,7 @@ def track_while_it_is_settled(alice: User, bob: User, lock: AbstractContextManag
     def reckon_and_wait(*args: object, **options: object) -> object:
         outcome = reckon(*args, **options)  # type: ignore[arg-type]
         reckoned.set()
-        deadline = threading.Event()
-        while not waiting() and not order:
-            deadline.wait(0.01)
+        until(lambda: bool(waiting() or order))
         order.append("reckoned")
         return outcome
 
@@ -182,8 +191,7 @@ def hold_before_the_sweep(alice: User, bob: User, lock: AbstractContextManager[N
                 now=NOW,
             )
             opened.set()
-            while not waiting() and not swept.is_set():
-                swept.wait(0.01)
+            until(lambda: bool(waiting() or swept.is_set()))
 
     def sweep() -> None:
         assert opened.wait(LONGEST_WAIT)
@@ -283,7 +291,7 @@ def test_control_without_the_key_it_has_two_runs() -> None:
 def opposite_imports() -> list[object]:
     """Import the same accounts at once from two files, each in the other's order."""
     again = [fact._replace(line=place) for place, fact in enumerate(reversed(crowd()), start=2)]
-    with slow_inserts("accounts_user", 0.2):
+    with slow_inserts("accounts_user"), meeting_after(imports, "_judge", Meeting(2)):
         return at_once(importer(crowd(), "one"), importer(again, "another"))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from unittest.mock import patch
 
@@ -100,13 +100,15 @@ def opposite_refunds(bob: User) -> tuple[list[SpendFact], list[SpendFact]]:
     return one_way, other_way
 
 
-def slow_locks(order: str) -> AbstractContextManager[object]:
+@contextmanager
+def slow_locks(order: str) -> Iterator[None]:
     """Take the keys one after the other in this order, each after a while."""
-    slow = spend_sql.LOCK_IDS.replace("SELECT CASE", "SELECT pg_sleep(0.2), CASE").replace(
+    slow = spend_sql.LOCK_IDS.replace("SELECT CASE", "SELECT pg_sleep(0.3), CASE").replace(
         "type <> 'payment' AS exclusive FROM", "type <> 'payment' AS exclusive, line FROM"
     )
     slow = slow.replace("& 511, true FROM", "& 511, true, line FROM").replace("GROUP BY key ORDER BY key", order)
-    return patch.object(spend_sql, "LOCK_IDS", slow)
+    with patch.object(spend_sql, "LOCK_IDS", slow), meeting_after(spend, "_stage", Meeting(2)):
+        yield
 
 
 def test_refunds_in_opposite_order_do_not_block_each_other(bob: User) -> None:
