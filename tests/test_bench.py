@@ -62,6 +62,11 @@ def test_bench_measures_every_job_beside_raw_sql_and_leaves_nothing(tmp_path: Pa
     assert not Referral.objects.exists()
 
 
+def test_one_job_alone_finds_nothing_of_another(capsys: Any) -> None:
+    call_command("bench", "--scale", "1000", "--only", "bonus")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == ["bonus"]
+
+
 def test_a_bench_that_fails_leaves_no_database() -> None:
     before, at_home = databases(), home()
     with pytest.raises(ZeroDivisionError):
@@ -109,6 +114,11 @@ def fail_in_scratch_database(before: set[str]) -> None:
         assert home() == name
         assert databases() == before | {name}
         raise ZeroDivisionError
+
+
+def test_figures_that_have_no_place_are_an_error_before_anything_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="--json"):
+        call_command("bench", "--scale", "2000", "--json", str(tmp_path / "nowhere" / "figures.json"))
 
 
 def started() -> subprocess.Popen[bytes]:

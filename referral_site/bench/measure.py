@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from django.db import ProgrammingError, connection
 
-from referral_site.bench.jobs import JOBS, Job
+from referral_site.bench.jobs import JOBS, Job, Payout
 from referral_site.bench.scratch import migrate, scratch_database
 from referral_site.bench.seed import Scale, seed
 
@@ -48,7 +48,7 @@ def bench(*, scale: Scale, names: Sequence[str]) -> Iterator[Measured]:
     """Run the jobs of these names at a scale in a scratch database, and yield what each came to."""
     with scratch_database(), TemporaryDirectory(prefix="bench-") as folder:
         migrate()
-        seed(scale)
+        seed(scale, payouts=Payout.name in names)
         for job in JOBS:
             if job.name in names:
                 yield measure(job(scale, Path(folder)))

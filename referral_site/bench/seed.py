@@ -23,7 +23,7 @@ IMPORT = range(12, 18)
 EXPIRY = range(6)
 FRIENDS_EACH = 10
 # Redemptions a turn at most: each has a customer of its own.
-MOST_REDEMPTIONS = 500
+MOST_REDEMPTIONS = 200
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,11 @@ FROM unnest(ARRAY['accounts_user', 'referrals_referral', 'billing_spendbatch']) 
 """
 
 
-def seed(scale: Scale) -> None:
-    """Fill the empty scratch database, and leave it vacuumed and analysed."""
+def seed(scale: Scale, *, payouts: bool) -> None:
+    """Fill the empty scratch database, and leave it vacuumed and analysed.
+
+    Without `payouts` those are granted already: whoever settles the bonuses of a customer settles the payouts too.
+    """
     parameters: dict[str, Any] = {
         "base": BASE,
         "late": LATE,
@@ -135,7 +138,7 @@ def seed(scale: Scale) -> None:
         "redeemers": scale.redemptions * len(PAYOUT),
         "each": FRIENDS_EACH,
         "classes": CLASSES,
-        "payout_classes": tuple(PAYOUT),
+        "payout_classes": tuple(PAYOUT) if payouts else (CLASSES,),
         "bonus_classes": tuple(BONUS),
         "import_classes": tuple(IMPORT),
     }

@@ -43,6 +43,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the figures too")
 
     def handle(self, *args: Any, scale: Scale, only: str | None, **options: Any) -> None:
+        if (path := options["json"]) and not path.parent.is_dir():
+            raise CommandError(f"--json: there is no folder {path.parent}")
         self.stdout.write(f"{scale.referrals} referrals; {machine()}")
         self.stdout.write(LINE.format(*HEADINGS))
         found = []
@@ -53,7 +55,7 @@ class Command(BaseCommand):
                 self.stdout.flush()
         except (UnableToMakeScratchDatabase, UnableToCompare, UnableToRunCrowd) as fault:
             raise CommandError(str(fault)) from fault
-        if path := options["json"]:
+        if path:
             path.write_text(json.dumps([asdict(measured) for measured in found], indent=2) + "\n")
 
 
