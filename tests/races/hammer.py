@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 JANUARY_TO_JUNE, FEBRUARY_TO_OCTOBER = (0, 150), (31, 300)
@@ -50,15 +50,24 @@ def main(seed: int, operations: int, seconds: float, log: Path, *, without: str)
 
 def take_out(lock: str) -> None:
     """Take a lock out of this process."""
-    from billing.operations import spend_sql
+    from billing.operations import spend, spend_sql
     from credits.operations import redemptions, returns
     from referrals.operations import settlement
+
+    judge = spend._judge_tangled
+
+    def judge_and_linger(*batch: Any) -> Any:
+        """Let others come between what is read and what is written: few would by themselves."""
+        judgement = judge(*batch)
+        sleep(0.03)
+        return judgement
 
     def lock_nothing(*, customer_ids: list[int], skip_locked: bool = False) -> list[int]:
         return customer_ids
 
     if lock == "without-spend-lock":
         spend_sql.LOCK_IDS = "SELECT %(source)s"
+        spend._judge_tangled = judge_and_linger  # type: ignore[assignment]
     if lock == "without-credit-lock":
         for module in (redemptions, returns, settlement):
             module.lock_accounts = lock_nothing  # type: ignore[attr-defined]
