@@ -14,7 +14,7 @@ from accounts.facts import Receipt, Refusal, Tally
 from accounts.models import ImportRun
 from accounts.operations import advance_run
 from accounts.retries import retried
-from credits.models import CreditAccount, Redemption
+from credits.models import Redemption
 from credits.operations import redemptions_sql as sql
 from credits.operations.coupons import lock_accounts
 
@@ -111,7 +111,7 @@ def record_redemptions(
     while True:
         try:
             with transaction.atomic():
-                verdicts = _redeem_all(source, _parse(facts), now)
+                verdicts, _ = _redeem_all(source, _parse(facts), now)
                 receipt = _receipt(facts, verdicts)
                 if run is not None:
                     advance_run(run=run, lines_done=lines_done or 0, tally=receipt.tally, refusals=receipt.refusals)
@@ -131,17 +131,27 @@ def redeem(
     if amount.currency.code != "USD":
         raise UnableToRedeem("currency")
     fault = "id" if not is_id(redemption_id) else None if is_payable(amount) else "amount"
-    known = CreditAccount.objects.filter(pk=customer_id).exists()
-    wanted = _Wanted(redemption_id, customer_id if known else None, Decimal(amount.amount), occurred_at, fault)
+    wanted = _Wanted(redemption_id, customer_id, Decimal(amount.amount), occurred_at, fault)
     while True:
         try:
             with transaction.atomic():
-                (verdict,) = _redeem_all(source, [wanted], now)
+                (verdict,), inserted = _redeem_all(source, [wanted], now)
                 if verdict in REFUSALS:
                     raise UnableToRedeem(verdict)
-                return Redemption.objects.get(source=source, redemption_id=redemption_id)
+            break
         except _LostRaceError:
             continue
+    if redemption_id not in inserted:
+        return Redemption.objects.get(source=source, redemption_id=redemption_id)
+    return Redemption(
+        pk=inserted[redemption_id],
+        source=source,
+        redemption_id=redemption_id,
+        customer_id=customer_id,
+        amount=amount.amount,
+        occurred_at=occurred_at,
+        recorded_at=now,
+    )
 
 
 def is_payable(amount: Money) -> bool:
@@ -187,11 +197,12 @@ def _parse(facts: Sequence[RedemptionFact]) -> list[_Wanted]:
         return [_Wanted(*row) for row in cursor.fetchall()]
 
 
-def _redeem_all(source: str, wanted: Sequence[_Wanted], now: datetime) -> list[str]:
-    """Judge and write; return `accepted`, `duplicate` or the code of the refusal of each."""
+def _redeem_all(source: str, wanted: Sequence[_Wanted], now: datetime) -> tuple[list[str], dict[str, int]]:
+    """Judge and write; return `accepted`, `duplicate` or the code of the refusal of each, and the new pks by id."""
     customers = sorted({one.customer_id for one in wanted if one.customer_id is not None and one.fault is None})
     # Two redemptions of one customer at once would both spend what is left: read only what the lock holds still.
-    lock_accounts(customer_ids=customers)
+    known_customers = set(lock_accounts(customer_ids=customers))
+    wanted = [one if one.customer_id in known_customers else one._replace(customer_id=None) for one in wanted]
     known = _known(source, wanted)
     purses = _purses(customers)
     accepted: list[_Wanted] = []
@@ -204,8 +215,10 @@ def _redeem_all(source: str, wanted: Sequence[_Wanted], now: datetime) -> list[s
             accepted.append(one)
             entries += _spend(one, purses[one.customer_id or 0])
         verdicts.append(verdict)
-    write_entries(entries=entries, redemptions=_insert(source, accepted, now), now=now)
-    return verdicts
+    inserted = _insert(source, accepted, now) if accepted else {}
+    if entries:
+        write_entries(entries=entries, redemptions=inserted, now=now)
+    return verdicts, inserted
 
 
 def _known(source: str, wanted: Sequence[_Wanted]) -> dict[str, tuple[object, ...]]:

@@ -97,6 +97,8 @@ class Postgres:
             "port": "5432",
             "unix_socket_directories": str(self.sockets),
             "timezone": "UTC",
+            # What is read at random is in memory or on flash; by the default, a chunk's rows are not worth an index.
+            "random_page_cost": "1.1",
         }
         if not self.durable:
             parameters |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from decimal import Decimal
+from threading import Event
+from unittest.mock import patch
 
 import pytest
 from djmoney.money import Money
@@ -136,7 +138,23 @@ def test_a_redemption_and_the_expiry_share_the_coupon(alice: User) -> None:
 
 
 def test_control_without_the_lock_the_coupon_would_be_spent_and_expired(alice: User) -> None:
-    assert spend_while_it_expires(alice, unlocked()) == ["IntegrityError", "done"]
+    """The order has read what is left, and would spend it after the sweep has taken it."""
+    has_read, has_expired = Event(), Event()
+    purses = redemptions._purses
+
+    def read_and_wait(customers: list[int]) -> object:
+        read = purses(customers)
+        has_read.set()
+        assert has_expired.wait(20)
+        return read
+
+    def sweep() -> None:
+        assert has_read.wait(20)
+        settle(as_of=EXPIRES, now=NOW, due=[Due.EXPIRY])
+        has_expired.set()
+
+    with unlocked(), patch.object(redemptions, "_purses", read_and_wait):
+        assert names(at_once(order(alice, 15), sweep)) == ["IntegrityError", "done"]
 
 
 def spend_while_it_is_clawed_back(alice: User, bob: User, lock: AbstractContextManager[None]) -> list[str]:
