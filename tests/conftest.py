@@ -28,7 +28,9 @@ OF_THE_DEVELOPER = (
 # Before Django reads its settings. Two test runs at once in one tree need a REFERRAL_DATA_DIR each.
 for setting in OF_THE_DEVELOPER:
     os.environ.pop(setting, None)
-os.environ["REFERRAL_DATA_DIR"] = str(Path(os.environ.get("REFERRAL_DATA_DIR") or ROOT / "var") / "test")
+# Whoever inherits this environment, or reads this file twice, gets the same directory again.
+BASE = os.environ.setdefault("REFERRAL_TEST_BASE", os.environ.get("REFERRAL_DATA_DIR") or str(ROOT / "var"))
+os.environ["REFERRAL_DATA_DIR"] = str(Path(BASE) / "test")
 os.environ["REFERRAL_DURABLE"] = "0"
 os.environ["DJANGO_SETTINGS_MODULE"] = "referral_site.settings"
 

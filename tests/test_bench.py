@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -123,7 +124,7 @@ def test_figures_that_have_no_place_are_an_error_before_anything_is_measured(tmp
 
 def started() -> subprocess.Popen[bytes]:
     """Start a bench in a process of its own, on the tests' server."""
-    environment = os.environ | {"DATABASE_URL": database_url()}
+    environment = os.environ | {"DATABASE_URL": database_url(), "REDIS_URL": settings.REDIS_URL}
     return subprocess.Popen(
         [sys.executable, "manage.py", "bench", "--scale", "2000"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
     )
