@@ -26,12 +26,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 NAMES = [
     "import",
+    "import-refunds",
     "payout",
+    "two-workers",
+    "pinned-snapshot",
     "bonus",
     "expiry",
     "nothing-due",
     "redemption",
     "redemption-one-account-16-clients",
+    "audit",
 ]
 
 
@@ -56,6 +60,7 @@ def test_bench_measures_every_job_beside_raw_sql_and_leaves_nothing(tmp_path: Pa
         assert min(job[name] for name in ("ratio", "rows", "seconds", "raw_seconds", "rows_per_second")) > 0
         assert job["ratio"] == pytest.approx(job["raw_seconds"] / job["seconds"], rel=0.05, abs=0.001)
     said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("2000 referrals, 100 a turn; seeded in ")
     assert "cores" in said[0]
     assert said[1].split()[:5] == ["name", "rows", "seconds", "raw_seconds", "ratio"]
     assert [line.split()[0] for line in said[2:]] == NAMES
@@ -66,6 +71,38 @@ def test_bench_measures_every_job_beside_raw_sql_and_leaves_nothing(tmp_path: Pa
 def test_one_job_alone_finds_nothing_of_another(capsys: Any) -> None:
     call_command("bench", "--scale", "1000", "--only", "bonus")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == ["bonus"]
+
+
+def test_as_many_are_due_as_asked_for_and_lie_together_if_asked(capsys: Any) -> None:
+    call_command("bench", "--scale", "1000", "--due", "100", "--only", "payout", "--clustered")
+    assert capsys.readouterr().out.splitlines()[2].split()[:2] == ["payout", "100"]
+
+
+@pytest.mark.parametrize(("due", "most"), [("101", "100"), ("0", "100"), ("many", "")])
+def test_more_due_than_there_can_be_is_one_clear_error(due: str, most: str) -> None:
+    with pytest.raises(CommandError, match=f"--due.*{most}"):
+        call_command("bench", "--scale", "1000", "--only", "payout", f"--due={due}")
+
+
+def test_a_large_file_is_imported_only_when_asked_for(capsys: Any) -> None:
+    call_command("bench", "--scale", "1000", "--only", "import-memory")
+    assert capsys.readouterr().out.splitlines()[2].split()[:2] == ["import-memory", "5000"]
+
+
+def test_days_of_growth_are_measured_by_each_way_of_vacuuming(tmp_path: Path, capsys: Any) -> None:
+    before, figures = databases(), tmp_path / "figures.json"
+    call_command("bench", "--scale", "2000", "--only", "growth", "--days", "3", "--json", str(figures))
+    grown = {one["name"]: one for one in json.loads(figures.read_text())}
+    assert list(grown) == ["growth-never", "growth-server", "growth-tables"]
+    for one in grown.values():
+        assert min(one[name] for name in ("ratio", "rows", "seconds", "raw_seconds")) > 0
+        (referrals,) = [table for table in one["tables"] if table["table"] == "referrals_referral"]
+        assert referrals["rows"] == referrals["rows_before"] == 2000
+        assert referrals["updates"] > referrals["hot_updates"] > 0
+    vacuums = {name: sum(table["vacuums"] for table in one["tables"]) for name, one in grown.items()}
+    assert vacuums["growth-never"] == 0 < vacuums["growth-tables"]
+    assert "nothing due took" in capsys.readouterr().out
+    assert databases() == before
 
 
 def test_a_bench_that_fails_leaves_no_database() -> None:

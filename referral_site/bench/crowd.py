@@ -1,21 +1,13 @@
-"""Sixteen clients on one account: processes, as web workers are; and the raw redemption beside the engine's."""
+"""Clients that work at once: processes, as web workers are, which have connected before the clock starts."""
 
 import multiprocessing
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable
 from threading import BrokenBarrierError
-from typing import Any
 
-from django.db import connection, transaction
-from djmoney.money import Money
+from django.db import connection
 
-from credits.operations import redeem
-from referral_site.bench import raw_sql
-
-CLIENTS = 16
-CENT = Money("0.01", "USD")
 # Seconds until clients that do not come to an end are given up.
-LONGEST_WAIT = 600
+LONGEST_WAIT = 3600
 
 
 class UnableToRunCrowd(Exception):
@@ -25,24 +17,25 @@ class UnableToRunCrowd(Exception):
 
 
 class Crowd:
-    """Clients that have connected and wait at the gate, so that neither their start nor their end is measured."""
+    """Clients that wait at the gate, so that neither their start nor their end is measured.
 
-    def __init__(self, *, turn: int, customer: int, each: int, at: datetime) -> None:
+    Each does `work` once, told its number from 0 and whether it is the raw side's turn.
+    """
+
+    def __init__(self, *, clients: int, work: Callable[[int, bool], None]) -> None:
         # A connection must not cross the fork.
         connection.close()
         fork = multiprocessing.get_context("fork")
+        self._work = work
         self._raw = fork.Value("b", 0)
-        self._start = fork.Barrier(CLIENTS + 1)
-        self._end = fork.Barrier(CLIENTS + 1)
-        self._clients = [
-            fork.Process(target=self._serve, args=(f"crowd-{turn}-{number}", customer, each, at), daemon=True)
-            for number in range(CLIENTS)
-        ]
+        self._start = fork.Barrier(clients + 1)
+        self._end = fork.Barrier(clients + 1)
+        self._clients = [fork.Process(target=self._serve, args=(number,), daemon=True) for number in range(clients)]
         for client in self._clients:
             client.start()
 
-    def redeem(self, *, raw: bool) -> None:
-        """Let every client redeem its share, a cent of the customer's credit each. Raises UnableToRunCrowd."""
+    def run(self, *, raw: bool) -> None:
+        """Open the gate, and wait until every client has done its work. Raises UnableToRunCrowd."""
         self._raw.value = raw
         try:
             self._start.wait(LONGEST_WAIT)
@@ -50,13 +43,11 @@ class Crowd:
         except BrokenBarrierError as fault:
             raise UnableToRunCrowd("A client of the bench did not come to its end.") from fault
 
-    def _serve(self, name: str, customer: int, each: int, at: datetime) -> None:
+    def _serve(self, number: int) -> None:
         try:
             connection.ensure_connection()
             self._start.wait(LONGEST_WAIT)
-            one = _redeem_raw if self._raw.value else _redeem_ours
-            for number in range(each):
-                one(f"{name}-{number}", customer, at)
+            self._work(number, bool(self._raw.value))
             self._end.wait(LONGEST_WAIT)
         except BaseException:
             self._start.abort()
@@ -64,30 +55,3 @@ class Crowd:
             raise
         finally:
             connection.close()
-
-
-def redeem_raw(*, name: str, customer: int, amount: Decimal, at: datetime) -> None:
-    """Redeem US dollars in the fewest statements that are right: lock, read the coupons, and three writes."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(raw_sql.LOCK_ACCOUNT, {"customer": customer})
-        cursor.execute(raw_sql.USABLE, {"customer": customer, "at": at})
-        coupons, parts, balances, needed = [], [], [], amount
-        for coupon, remaining in cursor.fetchall():
-            if part := min(needed, remaining):
-                coupons.append(coupon)
-                parts.append(part)
-                balances.append(remaining - part)
-                needed -= part
-        taken: dict[str, Any] = {"coupons": coupons, "parts": parts, "balances": balances, "name": name, "at": at}
-        cursor.execute(raw_sql.INSERT_REDEMPTION, taken | {"customer": customer, "amount": amount})
-        (redemption,) = cursor.fetchone()
-        cursor.execute(raw_sql.SPEND_COUPONS, taken)
-        cursor.execute(raw_sql.INSERT_ENTRIES, taken | {"redemption": redemption})
-
-
-def _redeem_ours(name: str, customer: int, at: datetime) -> None:
-    redeem(source="bench", redemption_id=name, customer_id=customer, amount=CENT, occurred_at=at, now=at)
-
-
-def _redeem_raw(name: str, customer: int, at: datetime) -> None:
-    redeem_raw(name=name, customer=customer, amount=CENT.amount, at=at)

@@ -6,8 +6,8 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,21 +15,24 @@ from tempfile import TemporaryDirectory
 
 from django.db import ProgrammingError, connection
 
-from referral_site.bench.jobs import JOBS, Job, Payout
+from referral_site.bench.job import Job
+from referral_site.bench.jobs import JOBS, cohorts_of, first_cohort
 from referral_site.bench.scratch import migrate, scratch_database
 from referral_site.bench.seed import Scale, seed
 
-# Each side has one turn a round; who begins, changes. A class of the seed is one turn.
-ROUNDS = 3
 MIB = 1 << 20
 SHOWN = ("server_version", "shared_buffers", "fsync")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a job came to: medians, in seconds; `ratio` is raw time / our time, so 1 is as fast as raw."""
+    """What a job came to: medians, in seconds; `ratio` is raw time / our time, so 1 is as fast as raw.
+
+    `referrals` is how many there were, `rows` how many rows of work a turn had.
+    """
 
     name: str
+    referrals: int
     rows: int
     seconds: float
     raw_seconds: float
@@ -44,14 +47,30 @@ class UnableToCompare(Exception):
     code = "different"
 
 
-def bench(*, scale: Scale, names: Sequence[str]) -> Iterator[Measured]:
-    """Run the jobs of these names at a scale in a scratch database, and yield what each came to."""
+@dataclass(frozen=True)
+class Bench:
+    """Jobs in a scratch database that has been seeded for them; that took `seconds`, and the disk it took is `mib`."""
+
+    jobs: Sequence[Job]
+    seconds: float
+    mib: int
+
+    def measured(self) -> Iterator[Measured]:
+        """Run the jobs, and yield what each came to. Raises UnableToCompare."""
+        for job in self.jobs:
+            yield measure(job)
+
+
+@contextmanager
+def seeded_bench(*, scale: Scale, names: Collection[str]) -> Iterator[Bench]:
+    """Seed a scratch database for jobs, by their names; it is gone at the end. Raises UnableToMakeScratchDatabase."""
+    kinds = [job for job in JOBS if job.name in names]
     with scratch_database(), TemporaryDirectory(prefix="bench-") as folder:
         migrate()
-        seed(scale, payouts=Payout.name in names)
-        for job in JOBS:
-            if job.name in names:
-                yield measure(job(scale, Path(folder)))
+        began = time.perf_counter()
+        seed(scale, cohorts=cohorts_of(kinds), needs={need for job in kinds for need in job.needs})
+        jobs = [job(scale, first_cohort(job, kinds), Path(folder)) for job in kinds]
+        yield Bench(jobs, time.perf_counter() - began, size_in_mib())
 
 
 def measure(job: Job) -> Measured:
@@ -59,12 +78,15 @@ def measure(job: Job) -> Measured:
     times: dict[bool, list[float]] = {False: [], True: []}
     peaks: list[float] = []
     written = set()
-    for turn in range(2 * ROUNDS):
+    for turn in range(2 * job.rounds):
         raw = turn % 4 in (0, 3)
-        job.prepare(turn)
-        settle_dust(job)
-        forget_peak()
-        times[raw].append(seconds_of(job.raw if raw else job.ours, turn))
+        try:
+            job.prepare(turn, raw=raw)
+            settle_dust(job)
+            forget_peak()
+            times[raw].append(seconds_of(job.raw if raw else job.ours, turn))
+        finally:
+            job.finish(turn)
         if not raw:
             peaks.append(peak_mib())
         written.add(job.written(turn))
@@ -77,6 +99,7 @@ def figures(job: Job, *, seconds: float, raw_seconds: float, peak: float) -> Mea
     """Set the medians in relation."""
     return Measured(
         name=job.name,
+        referrals=job.scale.referrals,
         rows=job.rows,
         seconds=round(seconds, 6),
         raw_seconds=round(raw_seconds, 6),
@@ -117,6 +140,13 @@ def peak_mib() -> float:
                 return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MIB if sys.platform == "darwin" else peak / 1024
+
+
+def size_in_mib() -> int:
+    """What our database takes on disk."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database()) / %s", [MIB])
+        return int(cursor.fetchone()[0])
 
 
 def machine() -> str:

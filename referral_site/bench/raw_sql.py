@@ -13,8 +13,7 @@ CREATE TEMPORARY TABLE staged_spend (
 
 COPY = "COPY staged_spend FROM STDIN WITH (FORMAT csv, HEADER)"
 
-# A friend of this file has no spend but that of this file: no second look at older events.
-RECORD_AND_AGGREGATE = """
+_RECORD = """
 WITH batch AS (
     INSERT INTO billing_spendbatch (source, received_at, accepted, waiting, duplicate, refused, applied_at)
     VALUES ('billing', %(now)s, 0, 0, 0, 0, %(now)s) RETURNING id
@@ -26,9 +25,14 @@ WITH batch AS (
     FROM batch, staged_spend AS staged
     JOIN accounts_user AS customer USING (account_id)
     JOIN billing_product AS product ON product.code = staged.product
+    WHERE staged.type = 'payment'
     ON CONFLICT (source, event_id) DO NOTHING
-    RETURNING customer_id, event_id, amount, occurred_at
-), running AS (
+    RETURNING batch_id, customer_id, event_id, amount, occurred_at
+)
+"""
+
+_AGGREGATE = """
+, running AS (
     SELECT *, sum(amount) OVER (PARTITION BY customer_id ORDER BY occurred_at, event_id) AS so_far FROM event
 ), spend AS (
     SELECT referral.id, sum(amount) AS qualifying,
@@ -46,9 +50,53 @@ SET qualifying_spend = qualifying, window_spend = in_window, qualified_at = spen
     payout_earned = CASE WHEN spend.qualified_at IS NULL THEN 0 ELSE payout END,
     bonus_earned = CASE WHEN spend.qualified_at IS NULL THEN 0 ELSE
         least(round(bonus_rate * greatest(0, in_window - qualifying_threshold), 2), cap_per_friend - payout) END,
-    tracked_at = %(now)s
+    tracked_at = coalesce(tracked_at, %(now)s)
 FROM spend, referrals_programmeterms AS terms
 WHERE referral.id = spend.id AND terms.id = referral.terms_id
+"""
+
+# A friend of this file has no spend but that of this file: no second look at older events.
+RECORD_AND_AGGREGATE = _RECORD + _AGGREGATE
+
+RECORD_PAYMENTS = f"{_RECORD} SELECT DISTINCT batch_id FROM event"  # noqa: S608
+
+RECORD_REFUNDS = """
+INSERT INTO billing_spendevent (batch_id, source, event_id, customer_id, type, payment_id, original_currency,
+                                original_amount, rate, amount, currency, qualifies, occurred_at)
+SELECT %(batch)s, 'billing', staged.event_id, payment.customer_id, 'refund', payment.id, payment.original_currency,
+       staged.amount, payment.rate, round(staged.amount * payment.rate, 2), 'USD', payment.qualifies, staged.occurred_at
+FROM staged_spend AS staged
+JOIN billing_spendevent AS payment ON payment.source = 'billing' AND payment.event_id = staged.payment_id
+WHERE staged.type = 'refund'
+ON CONFLICT (source, event_id) DO NOTHING
+"""
+
+# The friends of this file have older payments, and refunds of both: all their spend is read.
+AGGREGATE_NETS = f"""
+WITH friend AS (
+    SELECT DISTINCT customer_id FROM billing_spendevent WHERE batch_id = %(batch)s
+), refund AS (
+    SELECT payment_id, sum(amount) AS amount
+    FROM billing_spendevent JOIN friend USING (customer_id) WHERE type = 'refund' GROUP BY payment_id
+), event AS (
+    SELECT customer_id, event_id, payment.amount - coalesce(refund.amount, 0) AS amount, occurred_at
+    FROM billing_spendevent AS payment JOIN friend USING (customer_id)
+    LEFT JOIN refund ON refund.payment_id = payment.id
+    WHERE payment.type = 'payment' AND payment.qualifies
+)
+{_AGGREGATE}
+"""  # noqa: S608
+
+SPEND_A_DOLLAR = """
+WITH batch AS (
+    INSERT INTO billing_spendbatch (source, received_at, accepted, waiting, duplicate, refused)
+    VALUES ('pile', %(at)s, 0, 0, 0, 0) RETURNING id
+)
+INSERT INTO billing_spendevent (batch_id, source, event_id, customer_id, type, product_id, original_currency,
+                                original_amount, rate, amount, currency, qualifies, occurred_at)
+SELECT batch.id, 'pile', friend || ':' || %(part)s, friend, 'payment', product.id, 'USD', 1, 1, 1, 'USD', true, %(at)s
+FROM batch, generate_series(%(first)s::bigint, %(last)s, %(step)s) AS friend, billing_product AS product
+WHERE product.code = 'ecs'
 """
 
 _GRANT = """
@@ -128,3 +176,15 @@ INSERT INTO credits_couponentry (coupon_id, type, amount, balance_after, currenc
 SELECT coupon, 'REDEEM', -part, balance, 'USD', %(redemption)s, %(name)s, %(at)s, %(at)s
 FROM unnest(%(coupons)s::bigint[], %(parts)s::numeric[], %(balances)s::numeric[]) AS taken (coupon, part, balance)
 """
+
+# The tables of the books that grow with the programme, each read to its last column.
+READ_ONCE = (
+    "SELECT count(*), max(registered_at), max(disqualified_at) FROM accounts_user",
+    "SELECT count(*), max(frozen_at) FROM credits_creditaccount",
+    "SELECT count(*), sum(revoked), max(expires_at) FROM credits_coupon",
+    "SELECT count(*), sum(amount), max(recorded_at) FROM credits_couponentry",
+    "SELECT count(*), sum(amount), max(recorded_at) FROM credits_redemption",
+    "SELECT count(*), sum(amount), max(occurred_at) FROM billing_spendevent",
+    "SELECT count(*), sum(bonus_granted), max(tracked_at) FROM referrals_referral",
+    "SELECT count(*), sum(amount), max(recorded_at) FROM referrals_reward",
+)

@@ -1,161 +1,136 @@
-"""The referrals that the jobs find: made by SQL, tied together well enough for the engine to work on.
+"""The referrals that the jobs find: made by SQL, tied together well enough for the engine and the audit.
 
-Friends are the users 1 to N, the referrers follow them, ten friends each. A friend's class, its number modulo 20, says
-what is due for it, and a class is one turn of one side: the classes of PAYOUT have a payout due, those of BONUS a
-bonus; those of IMPORT registered later and have no spend yet; the others are paid in full. Every friend has a welcome
-coupon, and the class says when it expires. A referrer has one thing due in a turn, so that a reward is a customer.
+Friends are the users 1 to N, the referrers follow them, ten friends each. The friends of one cohort registered in the
+same ten minutes and stand alike; what is due for one of them is due for all, and a cohort is one turn of one side of a
+job. A referrer has one friend at most in a cohort, so that a reward is a customer. Friends of no job's cohort are paid
+in full.
 """
 
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from django.db import InternalError, ProgrammingError, connection, transaction
+from django.db import connection, transaction
+
+from referral_site.bench import seed_sql as sql
+from referral_site.bench.indexes import without_indexes
 
 BASE = datetime(2025, 1, 1, tzinfo=UTC)
 # After all that the sweeps find due.
 LATE = datetime(2025, 11, 1, tzinfo=UTC)
-CLASSES = 20
-PAYOUT = range(6)
-BONUS = range(6, 12)
-IMPORT = range(12, 18)
-EXPIRY = range(6)
 FRIENDS_EACH = 10
+# The friends of a cohort register in so many parts, a minute apart.
+PARTS = 10
 # Redemptions a turn at most: each has a customer of its own.
 MOST_REDEMPTIONS = 200
+MOST_TURNS = 6
+
+PAYOUT_ONLY = Decimal("20.00")
+# With a bonus of 10 % of $100.05.
+WITH_BONUS = Decimal("120.05")
+NOTHING = Decimal("0.00")
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Friends who registered together, what they spent at once in US dollars, and whether their payouts are granted."""
+
+    registered_at: datetime = BASE
+    spend: Decimal = PAYOUT_ONLY
+    is_paid: bool = True
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How many referrals there are."""
+    """How many referrals there are, how many of them a turn, and whether those lie together or are spread evenly."""
 
     referrals: int
+    due: int
+    clustered: bool = False
 
     @property
     def referrers(self) -> int:
         return self.referrals // FRIENDS_EACH
 
     @property
-    def slice(self) -> int:
-        """How many referrals a class has."""
-        return self.referrals // CLASSES
+    def cohorts(self) -> int:
+        """How many cohorts there is room for."""
+        return self.referrals // self.due
 
     @property
     def redemptions(self) -> int:
         """How many redemptions a turn has."""
         return min(MOST_REDEMPTIONS, self.referrers // 8)
 
+    def friends(self, cohort: int) -> range:
+        """The friends of a cohort."""
+        if self.clustered:
+            return range(cohort * self.due + 1, (cohort + 1) * self.due + 1)
+        return range(cohort + 1, self.cohorts * self.due + 1, self.cohorts)
 
-USERS = """
-INSERT INTO accounts_user (id, password, is_superuser, account_id, email, account_type, country, time_zone, created_at,
-                           registered_at, signup_attribution, is_staff, is_active)
-SELECT id, '', false, 'bench-' || id, 'bench-' || id || '@example.com', 'individual', 'US', 'UTC', %(base)s,
-       CASE WHEN id <= %(friends)s AND id %% %(classes)s IN %(import_classes)s THEN %(late)s ELSE %(base)s END,
-       '{}', false, true
-FROM generate_series(1, %(friends)s + %(referrers)s) AS id
-"""
-
-ACCOUNTS = """
-INSERT INTO credits_creditaccount (customer_id) SELECT generate_series(1, %(friends)s + %(referrers)s)
-"""
-
-# What a payout of $20, then a bonus of 10%% of $100.05, needs: $20, and $120.05.
-REFERRALS = """
-INSERT INTO referrals_referral (id, friend_id, referrer_id, terms_id, registered_at, created_at, tracked_at, currency,
-                                qualifying_spend, window_spend, qualified_at, payout_due_at, bonus_due_at,
-                                payout_earned, bonus_earned, payout_granted, payout_let_go, bonus_granted, bonus_let_go,
-                                held)
-SELECT friend, friend, %(friends)s + 1 + (friend - 1) / %(each)s, terms.id, registered_at, %(base)s, %(base)s, 'USD',
-       spend, spend, qualified_at, qualified_at + interval '30 days' + class * interval '1 hour',
-       registered_at + interval '120 days' + class * interval '1 hour',
-       payout, bonus, CASE WHEN class IN %(payout_classes)s THEN 0 ELSE payout END, 0, 0, 0, false
-FROM (SELECT id FROM referrals_programmeterms ORDER BY starts_at LIMIT 1) AS terms, (
-    SELECT friend, friend %% %(classes)s AS class FROM generate_series(1, %(friends)s) AS friend
-) AS friend CROSS JOIN LATERAL (
-    SELECT CASE WHEN class IN %(import_classes)s THEN %(late)s ELSE %(base)s END AS registered_at,
-           CASE WHEN class IN %(import_classes)s THEN 0
-                WHEN class IN %(bonus_classes)s THEN 120.05 ELSE 20 END AS spend,
-           CASE WHEN class NOT IN %(import_classes)s THEN %(base)s::timestamptz END AS qualified_at,
-           CASE WHEN class IN %(import_classes)s THEN 0 ELSE 20 END AS payout,
-           CASE WHEN class IN %(bonus_classes)s THEN 10.01 ELSE 0 END AS bonus
-) AS figures
-"""
-
-BATCH = """
-INSERT INTO billing_spendbatch (id, source, received_at, accepted, waiting, duplicate, refused, applied_at)
-VALUES (1, 'seed', %(base)s, 0, 0, 0, 0, %(base)s)
-"""
-
-EVENTS = """
-INSERT INTO billing_spendevent (batch_id, source, event_id, customer_id, type, product_id, original_currency,
-                                original_amount, rate, amount, currency, qualifies, occurred_at)
-SELECT 1, 'seed', 'seed-' || friend_id, friend_id, 'payment', product.id, 'USD', qualifying_spend, 1, qualifying_spend,
-       'USD', true, qualified_at
-FROM referrals_referral CROSS JOIN (SELECT id FROM billing_product WHERE code = 'ecs') AS product
-WHERE qualified_at IS NOT NULL
-"""
-
-COUPONS = """
-INSERT INTO credits_coupon (customer_id, kind, source, amount, remaining, redeemed, expired, revoked, currency,
-                            issued_at, expires_at)
-SELECT customer_id, kind, source, amount, amount, 0, 0, 0, 'USD', %(base)s, expires_at
-FROM (
-    SELECT friend AS customer_id, 'welcome' AS kind, 'welcome:' || friend AS source, 5.00 AS amount,
-           %(base)s + interval '180 days' + friend %% %(classes)s * interval '1 hour' AS expires_at
-    FROM generate_series(1, %(friends)s) AS friend
-    UNION ALL
-    SELECT %(friends)s + referrer, 'goodwill', 'goodwill:' || referrer || ':' || n, 5.00,
-           %(base)s + interval '400 days' + n * interval '1 day'
-    FROM generate_series(1, %(redeemers)s) AS referrer, generate_series(1, 3) AS n
-    UNION ALL
-    SELECT %(friends)s + %(referrers)s, 'goodwill', 'goodwill:crowd:' || n, 1000000, %(base)s + interval '500 days'
-    FROM generate_series(1, 3) AS n
-) AS coupon
-"""
-
-ENTRIES = """
-INSERT INTO credits_couponentry (coupon_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
-SELECT id, 'ISSUE', amount, amount, 'USD', source, issued_at, issued_at FROM credits_coupon
-"""
-
-SEQUENCES = """
-SELECT setval(pg_get_serial_sequence(name, 'id'), 1 + %(friends)s + %(referrers)s)
-FROM unnest(ARRAY['accounts_user', 'referrals_referral', 'billing_spendbatch']) AS name
-"""
+    def friends_in_sql(self, cohort: int) -> dict[str, int]:
+        """The friends of a cohort as the parameters of generate_series: `first`, `last`, `step`."""
+        friends = self.friends(cohort)
+        return {"first": friends[0], "last": friends[-1], "step": friends.step}
 
 
-def seed(scale: Scale, *, payouts: bool) -> None:
-    """Fill the empty scratch database, and leave it vacuumed and analysed.
+def seed(scale: Scale, *, cohorts: Sequence[Cohort], needs: Collection[str]) -> None:
+    """Fill the empty scratch database with what is needed, and leave it vacuumed and analysed.
 
-    Without `payouts` those are granted already: whoever settles the bonuses of a customer settles the payouts too.
+    `cohorts` are the first ones, in order; the last of them is what everybody else is, too. `needs` names what there is
+    to be besides customers: `referrals`, `spend`, `welcomes`, `trials`, `rewards`, `goodwill`.
     """
-    parameters: dict[str, Any] = {
-        "base": BASE,
-        "late": LATE,
-        "friends": scale.referrals,
-        "referrers": scale.referrers,
-        "redeemers": scale.redemptions * len(PAYOUT),
-        "each": FRIENDS_EACH,
-        "classes": CLASSES,
-        "payout_classes": tuple(PAYOUT) if payouts else (CLASSES,),
-        "bonus_classes": tuple(BONUS),
-        "import_classes": tuple(IMPORT),
-    }
-    with transaction.atomic(), connection.cursor() as cursor:
-        _without_foreign_keys()
-        for statement in (USERS, ACCOUNTS, REFERRALS, BATCH, EVENTS, COUPONS, ENTRIES, SEQUENCES):
+    parameters = _parameters(scale, cohorts)
+    with transaction.atomic(), without_indexes(), connection.cursor() as cursor:
+        for statement in _statements(needs):
             cursor.execute(statement, parameters)
     with connection.cursor() as cursor:
+        # Else what was loaded is counted after the vacuum, and a second time.
+        cursor.execute("SELECT pg_stat_force_next_flush()")
         cursor.execute("VACUUM (ANALYZE)")
 
 
-def _without_foreign_keys() -> None:
-    """Spare the seeding its checks row by row, where we are the server's superuser; else it takes longer."""
-    with suppress(ProgrammingError, InternalError), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
+def _statements(needs: Collection[str]) -> list[str]:
+    parts = {
+        "referrals": [sql.REFERRALS],
+        "spend": [sql.BATCH, sql.EVENTS],
+        "welcomes": [sql.WELCOMES],
+        "trials": [sql.TRIALS],
+        "rewards": [sql.PAYOUTS, sql.REWARDS],
+        "goodwill": [sql.GOODWILL],
+    }
+    chosen = [statement for name, statements in parts.items() if name in needs for statement in statements]
+    return [sql.COHORTS, sql.USERS, sql.ACCOUNTS, *chosen, sql.ENTRIES, sql.SEQUENCES]
 
 
-def due_at(base_days: int, turn: int) -> datetime:
-    """Return the instant at which the class `turn` of a sweep falls due, and none after it."""
-    return BASE + timedelta(days=base_days, hours=turn)
+def _parameters(scale: Scale, cohorts: Sequence[Cohort]) -> dict[str, Any]:
+    return {
+        "base": BASE,
+        "friends": scale.referrals,
+        "referrers": scale.referrers,
+        "redeemers": scale.redemptions * MOST_TURNS,
+        "each": FRIENDS_EACH,
+        "clustered": scale.clustered,
+        "cohorts": scale.cohorts,
+        "in_cohorts": scale.cohorts * scale.due,
+        "due": scale.due,
+        "parts": PARTS,
+        "registered": [cohort.registered_at for cohort in cohorts],
+        "spends": [cohort.spend for cohort in cohorts],
+        "paid": [cohort.is_paid for cohort in cohorts],
+    }
+
+
+def registered_at(cohort: int) -> datetime:
+    """When the cohort of this number begins to register, where the job does not say."""
+    return BASE + timedelta(hours=cohort)
+
+
+def due_at(days: int, cohort: int, *, minutes: int = 30) -> datetime:
+    """Return an instant at which what comes `days` after its registration is due for a cohort, and for no later one.
+
+    With fewer `minutes` than the cohort has parts, for so many of them.
+    """
+    return registered_at(cohort) + timedelta(days=days, minutes=minutes)
