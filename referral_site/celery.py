@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
+from celery.beat import PersistentScheduler
 from celery.schedules import crontab
 from celery.signals import beat_init, celeryd_init
 from django.conf import settings
@@ -17,23 +18,38 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-def job(task: str, schedule: crontab, *, expires: int) -> dict[str, Any]:
-    """A task that beat sends by `schedule`; one that no worker took within `expires` seconds is dropped.
+class ForwardScheduler(PersistentScheduler):
+    """Beat's memory of what it has sent, which bears a clock that is set back.
 
-    What it would have done is due in the database still, and the next one does it.
+    Celery reckons the next run from the last one. If the clock was ahead at the last one, that lies in the future now,
+    and beat would send nothing until the clock has come there again.
     """
-    return {"task": task, "schedule": schedule, "options": {"expires": expires}}
+
+    def tick(self, *args: Any, **options: Any) -> float:
+        """Send what is due; return the seconds until the next look."""
+        now = self.app.now()
+        ahead = [entry for entry in self.schedule.values() if entry.last_run_at and entry.last_run_at > now]
+        if ahead:
+            for entry in ahead:
+                entry.last_run_at = now
+            self._heap = None  # it is made anew from the entries
+        return float(super().tick(*args, **options))
+
+
+def job(task: str, schedule: crontab) -> dict[str, Any]:
+    """A task that beat sends by `schedule`."""
+    return {"task": task, "schedule": schedule}
 
 
 # The sweeps run every ten minutes, one after the other.
 app.conf.beat_schedule = {
-    "track_spend": job("referrals.tasks.track_spend", crontab(), expires=60),
-    "pay_referrers": job("referrals.tasks.pay_referrers", crontab(minute="0-59/10"), expires=600),
-    "pay_bonuses": job("referrals.tasks.pay_bonuses", crontab(minute="2-59/10"), expires=600),
-    "expire_coupons": job("referrals.tasks.expire_coupons", crontab(minute="4-59/10"), expires=600),
-    "claw_back": job("referrals.tasks.claw_back", crontab(minute="6-59/10"), expires=600),
-    "discard_unconfirmed": job("referrals.tasks.discard_unconfirmed", crontab(minute="38"), expires=3600),
-    "audit": job("referral_site.tasks.audit", crontab(minute="18", hour="3"), expires=12 * 3600),
+    "track_spend": job("referrals.tasks.track_spend", crontab()),
+    "pay_referrers": job("referrals.tasks.pay_referrers", crontab(minute="0-59/10")),
+    "pay_bonuses": job("referrals.tasks.pay_bonuses", crontab(minute="2-59/10")),
+    "expire_coupons": job("referrals.tasks.expire_coupons", crontab(minute="4-59/10")),
+    "claw_back": job("referrals.tasks.claw_back", crontab(minute="6-59/10")),
+    "discard_unconfirmed": job("referrals.tasks.discard_unconfirmed", crontab(minute="38")),
+    "audit": job("referral_site.tasks.audit", crontab(minute="18", hour="3")),
 }
 
 
