@@ -1,9 +1,11 @@
 """What allauth does here in another way than by itself."""
 
 from functools import partial
+from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
+from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -23,3 +25,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return confirm_address(
             user_id=email_address.user_id, confirm=partial(super().confirm_email, request, email_address)
         )
+
+    def add_message(self, *args: Any, **options: Any) -> None:
+        """Tell the visitor what has come about, and not what the database undoes and begins anew."""
+        transaction.on_commit(partial(super().add_message, *args, **options))

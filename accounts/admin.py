@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 
 from accounts import clock
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline, ask_first
-from accounts.models import AccountType, ClockOffset, IdentityVerification, ImportRun, RefusedFact, User
+from accounts.models import AccountType, ClockOffset, IdentityVerification, ImportRun, ParkedRow, RefusedFact, User
 from accounts.operations import (
     Identity,
     UnableToAddPaymentMethod,
@@ -216,6 +216,17 @@ class RefusedFactAdmin(ReadOnlyAdmin):
             ids = Q.create([(f"its_{name}", search_term) for name in IDS_OF_FACTS], connector=Q.OR)
             found = queryset.filter(Q(pk__in=found.values("pk")) | Q(pk__in=facts.filter(ids).values("pk")))
         return found, has_duplicates
+
+
+@admin.register(ParkedRow)
+class ParkedRowAdmin(ReadOnlyAdmin):
+    """Work that failed for one row and was set aside: a run or the same fact sent again clears it."""
+
+    list_display = ("kind", "key", "customer", "error", "tries", "parked_at", "cleared_at")
+    list_filter = (("cleared_at", admin.EmptyFieldListFilter), "kind")
+    list_select_related = ("customer",)
+    search_fields = ("key__exact", "customer__account_id__exact", "error__icontains")
+    ordering = ("-pk",)
 
 
 @admin.register(EmailAddress)

@@ -86,6 +86,9 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.Index(
                 fields=["created_at"], name="unconfirmed_by_age", condition=models.Q(registered_at__isnull=True)
             ),
+            models.Index(
+                fields=["id"], name="disqualified_accounts", condition=models.Q(disqualified_at__isnull=False)
+            ),
         ]
         triggers = [
             pgtrigger.ReadOnly(name="account_id_stays", fields=["account_id"]),
@@ -210,6 +213,48 @@ class RefusedFact(models.Model):
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.code}"
+
+
+class ParkedRow(models.Model):
+    """Work that failed for one row and is set aside with its error, so that the others go on; staff look at it.
+
+    A fact is judged again when it is sent again; a friend's tracking and a customer's settlement are tried again by
+    each run. `cleared_at` says when that went well. `customer` is the friend or the customer, and empty for a fact.
+    """
+
+    class Kind(models.TextChoices):
+        ACCOUNT = "account"
+        SPEND = "spend"
+        REDEMPTION = "redemption"
+        TRACKING = "tracking"
+        SETTLEMENT = "settlement"
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    key = models.CharField(max_length=200, db_collation="C")
+    customer = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    fact = models.JSONField(null=True, blank=True)
+    error = models.TextField()
+    tries = models.PositiveIntegerField(default=1)
+    parked_at = models.DateTimeField()
+    tried_at = models.DateTimeField()
+    cleared_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "key"], condition=models.Q(cleared_at__isnull=True), name="a_row_is_parked_once"
+            ),
+            models.CheckConstraint(
+                name="what_is_parked_is_a_fact_or_of_a_customer",
+                condition=(
+                    models.Q(kind__in=["account", "spend", "redemption"], fact__isnull=False, customer__isnull=True)
+                    | models.Q(kind__in=["tracking", "settlement"], fact__isnull=True, customer__isnull=False)
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
 
 
 class ClockOffset(models.Model):

@@ -1,5 +1,6 @@
 """Deadlocks and serialization failures: the database undoes one of those that block each other, who begins anew."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
@@ -17,6 +18,8 @@ FIRST_WAIT = 0.005
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
+logger = logging.getLogger(__name__)
+
 
 class Conflicts:
     """How often each operation of this process was undone by the database, and ran again or gave up."""
@@ -26,9 +29,11 @@ class Conflicts:
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
     def count(self, operation: str, kind: str, outcome: str) -> None:
-        """Count one: `kind` is one of SQLSTATES, `outcome` is retried or gave up."""
+        """Count one, and say so in the log: `kind` is one of SQLSTATES, `outcome` is retried or gave up."""
         with self._lock:
             self._counts[operation, kind, outcome] += 1
+            so_far = self._counts[operation, kind, outcome]
+        logger.warning("%s in %s: %s (%s so far in this process)", kind, operation, outcome, so_far)
 
     def counts(self) -> dict[tuple[str, str, str], int]:
         """Return the counts so far, by operation, kind and outcome."""

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts import clock
 from accounts.fact_files import FactFile, FactRow, RejectsFile, UnableToReadFile, UnableToWriteRejects
 from accounts.models import ImportRun
-from accounts.operations import UnableToAdvanceRun, finish_run, start_run
+from accounts.operations import UnableToAdvanceRun, analyse_grown_tables, finish_run, start_run
 from accounts.run_queries import refusals_of
 
 CHUNK_SIZE = 10_000
@@ -49,6 +49,7 @@ class ImportCommand(BaseCommand):
                 if rejects:
                     rejects.write(refusals_of(run))
                 tally = finish_run(run=run, now=clock.now())
+                analyse_grown_tables()
         except (UnableToReadFile, UnableToWriteRejects, UnableToAdvanceRun) as fault:
             raise CommandError(str(fault)) from fault
         self.stdout.write(str(tally))
@@ -88,7 +89,9 @@ class ChunkedImportCommand(ImportCommand):
     def record(self, facts: FactFile, *, run: ImportRun, now: datetime) -> None:
         chunks = facts.chunks(size=self.chunk_size, after=run.lines_done)
         for chunk in self.in_view(chunks, facts, lambda chunk: chunk[-1].line):
+            analyse_grown_tables()
             self.record_chunk(facts, chunk, run=run, now=now)
+            run.lines_done = chunk[-1].line
 
     def record_chunk(self, facts: FactFile, chunk: list[FactRow], *, run: ImportRun, now: datetime) -> None:
         """Record one chunk in one call."""

@@ -1,6 +1,16 @@
 """Every write of accounts."""
 
 from accounts.operations.imports import AccountFact, import_accounts
+from accounts.operations.parking import (
+    POISON,
+    Parked,
+    clear_parked,
+    do_all_but_poison,
+    park,
+    park_facts,
+    parked_keys,
+    sift_poison,
+)
 from accounts.operations.registration import (
     UnableToSignUp,
     confirm_address,
@@ -11,6 +21,7 @@ from accounts.operations.registration import (
 )
 from accounts.operations.runs import UnableToAdvanceRun, advance_run, finish_run, start_run
 from accounts.operations.second_factor import remove_second_factors
+from accounts.operations.statistics import analyse_grown_tables
 from accounts.operations.verification import (
     Identity,
     UnableToAddPaymentMethod,
@@ -23,25 +34,34 @@ from accounts.operations.verification import (
 )
 
 __all__ = [
+    "POISON",
     "AccountFact",
     "Identity",
+    "Parked",
     "UnableToAddPaymentMethod",
     "UnableToAdvanceRun",
     "UnableToSignUp",
     "UnableToVerify",
     "add_payment_method",
     "advance_run",
+    "analyse_grown_tables",
+    "clear_parked",
     "confirm_address",
     "discard_unconfirmed",
+    "do_all_but_poison",
     "finish_run",
     "identity_digest",
     "import_accounts",
     "make_way",
+    "park",
+    "park_facts",
+    "parked_keys",
     "pass_verification",
     "refuse_verification",
     "register",
     "remove_payment_method",
     "remove_second_factors",
+    "sift_poison",
     "sign_up",
     "start_run",
 ]

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import User
+from accounts.retries import retried
 
 FURTHEST = timedelta(days=36_500)
 
@@ -36,6 +37,7 @@ class UnableToOpenDemoLogin(Exception):
         self.code = code
 
 
+@retried
 def move_clock(*, by: timedelta) -> timedelta:
     """Move the demo's clock on and return how far it runs ahead now. One statement: two moves at once add up.
 
@@ -55,6 +57,7 @@ def move_clock(*, by: timedelta) -> timedelta:
     return ahead
 
 
+@retried
 @transaction.atomic
 def open_demo_login(*, email: str, password: str) -> None:
     """Let an account of the demo, whose address counts as confirmed, sign in with this password.
@@ -69,6 +72,7 @@ def open_demo_login(*, email: str, password: str) -> None:
     EmailAddress.objects.update_or_create(user=user, email=email, defaults={"verified": True, "primary": True})
 
 
+@retried
 @transaction.atomic
 def hire_demo_staff(*, email: str, password: str, now: datetime) -> None:
     """Make the demo's member of staff, who may do everything in the admin; nothing where the address is known.

@@ -1,7 +1,7 @@
 """Accounts that the billing system tells of: facts, each judged by itself, all in one transaction."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from io import StringIO
 from itertools import islice
@@ -12,10 +12,11 @@ from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
 from django.db import connection, transaction
 
-from accounts.facts import Tally
+from accounts.facts import Refusal, Tally
 from accounts.judgement import DoubtfulAccount, judge_doubtful
-from accounts.models import ImportRun, User
+from accounts.models import ImportRun, ParkedRow, User
 from accounts.operations import imports_sql as sql
+from accounts.operations.parking import POISON, park_facts, parked_keys, sift_poison
 from accounts.operations.runs import advance_run
 from accounts.signals import accounts_registered
 
@@ -47,6 +48,14 @@ class AccountFact(NamedTuple):
     registered_at: str
     referred_by: str
 
+    @property
+    def id(self) -> str:
+        return self.account_id
+
+    @property
+    def fact(self) -> dict[str, str]:
+        return {name: value for name, value in self._asdict().items() if name != "line"}
+
 
 class _LostRaceError(Exception):
     """Somebody signed up with one of our addresses or ids since we judged it: judge again."""
@@ -59,22 +68,20 @@ def import_accounts(
 
     `facts` is read once and never held whole. An unconfirmed sign-up with an accepted account's address is deleted.
     `accounts_registered` is sent once for all, in the same transaction; so does `run` move on to `lines_done`, and what
-    is refused is kept with it. Locks out other imports of accounts, and the sign-ups that give way. Raises
-    UnableToAdvanceRun.
+    is refused is kept with it. An account that fails by itself is parked, and refused as `parked`. Locks out other
+    imports of accounts, and the sign-ups that give way. Raises UnableToAdvanceRun.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.ONE_AT_A_TIME)
         cursor.execute(sql.STAGE)
         cursor.copy_expert(sql.COPY, _Lines(facts))
-        user_ids = _register_accepted(cursor, now)
-        tally = _tally(_verdicts(cursor))
+        parked = _register_all_but_poison(cursor, now)
+        tally = _tally(_verdicts(cursor)) + Tally(refused=len(parked))
         if run is not None:
             _keep_refused(cursor, run)
         cursor.execute(sql.CLEAR)
-        if user_ids:
-            accounts_registered.send(sender=User, user_ids=user_ids, now=now)
         if run is not None:
-            advance_run(run=run, lines_done=lines_done, tally=tally, refusals=[])
+            advance_run(run=run, lines_done=lines_done, tally=tally, refusals=parked)
     return tally
 
 
@@ -108,6 +115,38 @@ def _is_address(email: str) -> bool:
     except ValidationError:
         return False
     return len(email) <= LONGEST_ADDRESS
+
+
+def _register_all_but_poison(cursor: Any, now: datetime) -> list[Refusal]:
+    """Register what is staged, but for the accounts that fail by themselves: park and return those."""
+
+    @transaction.atomic
+    def register(lines: Sequence[int] | None = None) -> None:
+        if lines is not None:
+            cursor.execute(sql.LEAVE_OUT_OTHERS, {"lines": list(lines)})
+        if user_ids := _register_accepted(cursor, now):
+            accounts_registered.send(sender=User, user_ids=user_ids, now=now)
+
+    try:
+        register()
+        poison: list[tuple[AccountFact, Exception]] = []
+    except POISON:
+        cursor.execute(sql.STAGED)
+        facts = {line: AccountFact(line, *cells) for line, *cells in cursor.fetchall()}
+        sound, failed = sift_poison(rows=list(facts), rehearse=register)
+        register(sound)
+        poison = [(facts[line], error) for line, error in failed]
+    return _park(cursor, poison, now)
+
+
+def _park(cursor: Any, poison: Sequence[tuple[AccountFact, Exception]], now: datetime) -> list[Refusal]:
+    """Park the accounts that failed by themselves, and clear those that have come again and did not."""
+    kind = ParkedRow.Kind.ACCOUNT
+    again: list[str] = []
+    if parked := parked_keys(kind=kind):
+        cursor.execute(sql.STAGED_AMONG, {"accounts": parked})
+        again = [row[0] for row in cursor.fetchall()]
+    return park_facts(kind=kind, sound=again, poison=poison, now=now)
 
 
 def _register_accepted(cursor: Any, now: datetime) -> list[int]:

@@ -15,6 +15,14 @@ COPY staged_account FROM STDIN
 WITH (FORMAT csv, FORCE_NOT_NULL (account_id, email, account_type, country, registered_at, referred_by))
 """
 
+STAGED = """
+SELECT line, account_id, email, account_type, country, registered_at, referred_by FROM staged_account ORDER BY line
+"""
+
+STAGED_AMONG = "SELECT DISTINCT account_id FROM staged_account WHERE account_id = ANY(%(accounts)s)"
+
+LEAVE_OUT_OTHERS = "DELETE FROM staged_account WHERE line <> ALL(%(lines)s)"
+
 # An account that the file names twice with other content, or an address that two of its accounts claim, ties rows
 # together: what becomes of one depends on what became of those before it. All other rows stand alone; where one is
 # repeated word by word, `first_line` is where it stood first.

@@ -37,8 +37,9 @@ def sign_up(*, email: str, password: str, country: str, attribution: Mapping[str
     user.set_password(password)
     make_way(emails=[email])
     while not _insert(user):
-        # The address was taken since: by a sign-up, and then this newer one wins, or for good.
-        if not make_way(emails=[email]):
+        # The address was taken since: by a sign-up, and then this newer one wins, or for good. A sign-up may be gone
+        # before it can give way: another newer one was faster, and has the address now.
+        if not make_way(emails=[email]) and _is_taken(email):
             raise UnableToSignUp
     EmailAddress.objects.create(user=user, email=user.email, primary=True)
     return user
@@ -57,11 +58,13 @@ def register(*, user_id: int, now: datetime) -> bool:
         return True
 
 
+@retried
 def confirm_address(*, user_id: int, confirm: Callable[[], bool]) -> bool:
     """Carry out `confirm`, which marks an address as confirmed, in one transaction with the registration that follows.
 
-    Returns False where there is nothing to confirm any more. Locks the User, so that a newer sign-up with the address
-    either waits and finds this one registered, or has come first and this one is gone.
+    Returns False where there is nothing to confirm any more. `confirm` must bear being carried out twice. Locks the
+    User, so that a newer sign-up with the address either waits and finds this one registered, or has come first and
+    this one is gone.
     """
     with transaction.atomic():
         locked = User.objects.filter(pk=user_id).select_for_update(no_key=True, of=("self",)).first()
@@ -85,6 +88,11 @@ def discard_unconfirmed(*, before: datetime) -> int:
     while chunk := _discard(old, limit=DISCARDED_AT_ONCE, skip_locked=True):
         discarded += chunk
     return discarded
+
+
+def _is_taken(email: str) -> bool:
+    holders = User.objects.annotate(address=Lower("email")).filter(address=email.lower())
+    return holders.exclude(registered_at=None, is_staff=False).exists()
 
 
 def _insert(user: User) -> bool:

@@ -8,6 +8,7 @@ from django.db.models import F
 
 from accounts.facts import Refusal, Tally
 from accounts.models import ImportRun, RefusedFact
+from accounts.retries import retried
 
 
 class UnableToAdvanceRun(Exception):
@@ -19,6 +20,7 @@ class UnableToAdvanceRun(Exception):
         super().__init__("The file is being imported by another process.")
 
 
+@retried
 def start_run(*, kind: str, file_digest: str, now: datetime) -> ImportRun:
     """Return the unfinished run of this file, or a new one. A file whose run has finished is read anew."""
     run, _ = ImportRun.objects.get_or_create(
@@ -31,8 +33,9 @@ def advance_run(*, run: ImportRun, lines_done: int, tally: Tally, refusals: Sequ
     """Move the run on to `lines_done`, add to its counts and keep the `refusals`, in the caller's transaction.
 
     `tally` counts those too whom the caller keeps by itself. `lines_done` is the line of the file on which the last
-    fact done starts. Raises UnableToAdvanceRun where the run is not where it was when `run` was read: two processes
-    would count the same facts twice.
+    fact done starts. `run` stays as it is, and whoever reads the file moves it on after the commit: a transaction that
+    is undone there begins anew from the same place. Raises UnableToAdvanceRun where the run is not where `run` says:
+    two processes would count the same facts twice.
     """
     with transaction.atomic():
         moved = ImportRun.objects.filter(pk=run.pk, lines_done=run.lines_done, finished_at=None).update(
@@ -50,9 +53,9 @@ def advance_run(*, run: ImportRun, lines_done: int, tally: Tally, refusals: Sequ
                 for refusal in refusals
             ]
         )
-    run.lines_done = lines_done
 
 
+@retried
 def finish_run(*, run: ImportRun, now: datetime) -> Tally:
     """Close the run and return the counts of the whole file. Raises UnableToAdvanceRun where it is closed already."""
     with transaction.atomic():

@@ -45,6 +45,7 @@ class UnableToAddPaymentMethod(Exception):
         super().__init__("There is no registered account with this id.")
 
 
+@retried
 def add_payment_method(*, user_id: int, now: datetime) -> bool:
     """Put a payment method on file and tell the apps above; return False where there is one, and nothing changes.
 
@@ -60,6 +61,7 @@ def add_payment_method(*, user_id: int, now: datetime) -> bool:
         return False
 
 
+@retried
 def remove_payment_method(*, user_id: int) -> bool:
     """Take the payment method off file; return False where there is none.
 

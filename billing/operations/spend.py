@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 
 from accounts.facts import Refusal, Tally
-from accounts.models import ImportRun
-from accounts.operations import advance_run
+from accounts.models import ImportRun, ParkedRow
+from accounts.operations import POISON, advance_run, park_facts, sift_poison
 from accounts.retries import retried
 from billing.judgement import Fact, Judge, Judgement, PaymentState
 from billing.models import SpendBatch
@@ -50,8 +50,15 @@ class SpendFact(NamedTuple):
     payment_id: str
 
     @property
+    def id(self) -> str:
+        return self.event_id
+
+    @property
     def fact(self) -> dict[str, str]:
         return {name: value for name, value in self._asdict().items() if name != "line"}
+
+
+Poison = tuple[SpendFact, Exception]
 
 
 @dataclass(frozen=True)
@@ -80,18 +87,32 @@ def record_spend(
     """Record a batch of spend, in one transaction, and say what became of each fact (TERMS: Facts that are refused).
 
     `source` is the system that issued the ids, never the door. With `run`, the run moves on to `lines_done` in the same
-    transaction. Locks the ids' advisory keys in key order. Refusals are returned, not raised.
+    transaction. Locks the ids' advisory keys in key order. Refusals are returned, not raised; a fact that fails by
+    itself is parked, and refused as `parked`.
     """
-    while True:
-        try:
-            with transaction.atomic():
-                return _record(source, facts, now, run, lines_done)
-        except _LostRaceError:
-            continue
+
+    def record(some: Sequence[SpendFact], poison: Sequence[Poison] = (), *, of_run: ImportRun | None = None) -> Receipt:
+        while True:
+            try:
+                with transaction.atomic():
+                    return _record(source, some, poison, now, of_run, lines_done)
+            except _LostRaceError:
+                continue
+
+    try:
+        return record(facts, of_run=run)
+    except POISON:
+        sound, poison = sift_poison(rows=facts, rehearse=record)
+    return record(sound, poison, of_run=run)
 
 
 def _record(
-    source: str, facts: Sequence[SpendFact], now: datetime, run: ImportRun | None, lines_done: int | None
+    source: str,
+    facts: Sequence[SpendFact],
+    poison: Sequence[Poison],
+    now: datetime,
+    run: ImportRun | None,
+    lines_done: int | None,
 ) -> Receipt:
     batch = SpendBatch.objects.create(source=source, received_at=now, run=run)
     with connection.cursor() as cursor:
@@ -103,7 +124,10 @@ def _record(
         _insert_payments(cursor, source, batch, tangled)
         _insert_reversals(cursor, source, batch, tangled)
         _keep_waiting(cursor, source, batch, run, tangled, facts)
-        receipt = _receipt(cursor, batch, run, tangled, facts)
+        parked = park_facts(
+            kind=ParkedRow.Kind.SPEND, source=source, sound=[fact.id for fact in facts], poison=poison, now=now
+        )
+        receipt = _receipt(cursor, batch, run, tangled, facts, parked)
         cursor.execute(sql.CLEAR)
     if run is not None:
         advance_run(run=run, lines_done=lines_done or 0, tally=receipt.tally, refusals=receipt.refusals)
@@ -201,7 +225,12 @@ def _keep_waiting(
 
 
 def _receipt(
-    cursor: Any, batch: SpendBatch, run: ImportRun | None, tangled: _Tangled, facts: Sequence[SpendFact]
+    cursor: Any,
+    batch: SpendBatch,
+    run: ImportRun | None,
+    tangled: _Tangled,
+    facts: Sequence[SpendFact],
+    parked: Sequence[Refusal],
 ) -> Receipt:
     """Count every row of the batch once, store the counts, and tell the app above after commit."""
     judgement, by_line = tangled.judgement, {fact.line: fact for fact in facts}
@@ -210,6 +239,7 @@ def _receipt(
     cursor.execute(sql.REFUSED)
     refusals = [_refusal(line, code, by_line[line].fact) for line, code in cursor.fetchall()]
     refusals += [_refusal(fact.place, code, by_line[fact.place].fact) for fact, code in judgement.refused if fact.place]
+    refusals += parked
     arrived = [fact for fact in judgement.accepted if fact.place is not None and fact.type != "payment"]
     tally = Tally(
         accepted=verdicts.get("accepted", 0) + len(arrived),

@@ -1,4 +1,8 @@
-"""The statements of spend in, each over the whole batch (TERMS: Facts that are refused)."""
+"""The statements of spend in, each over the whole batch (TERMS: Facts that are refused).
+
+LATERAL … OFFSET 0 keeps each look-up to its index: an import that was killed leaves statistics that know of no rows, by
+which any other way looks as cheap.
+"""
 
 CLEAR = "DROP TABLE incoming_spend, judged_spend"
 
@@ -52,8 +56,9 @@ WITH parsed AS MATERIALIZED (
                WHEN type = 'payment' AND valued.occurred_at < customer.registered_at THEN 'time'
                WHEN valued.occurred_at > %(now)s + interval '5 minutes' THEN 'time' END AS own_fault
     FROM valued
-    LEFT JOIN accounts_user AS customer
-        ON customer.account_id = valued.account_id AND customer.registered_at IS NOT NULL
+    LEFT JOIN LATERAL (
+        SELECT id, registered_at FROM accounts_user WHERE account_id = valued.account_id OFFSET 0
+    ) AS customer ON customer.registered_at IS NOT NULL
     LEFT JOIN billing_product AS product ON product.code = valued.product
 ), asked AS (
     SELECT DISTINCT event_id FROM valued WHERE form_fault IS NULL
@@ -71,8 +76,10 @@ WITH parsed AS MATERIALIZED (
     SELECT event.event_id, event.type, event.original_currency, event.original_amount, event.occurred_at,
            customer.account_id, product.code AS product
     FROM asked
-    JOIN billing_spendevent AS event ON event.source = %(source)s AND event.event_id = asked.event_id
-    JOIN accounts_user AS customer ON customer.id = event.customer_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM billing_spendevent WHERE source = %(source)s AND event_id = asked.event_id OFFSET 0
+    ) AS event
+    CROSS JOIN LATERAL (SELECT account_id FROM accounts_user WHERE id = event.customer_id OFFSET 0) AS customer
     LEFT JOIN billing_product AS product ON product.id = event.product_id
 ), first AS (
     SELECT DISTINCT ON (event_id) checked.*
@@ -119,23 +126,30 @@ ORDER BY waiting.id
 KNOWN = """
 SELECT event.event_id, event.type, customer.account_id, coalesce(product.code, ''), event.original_currency,
        event.original_amount, event.occurred_at, coalesce(payment.event_id, '')
-FROM billing_spendevent AS event
-JOIN accounts_user AS customer ON customer.id = event.customer_id
+FROM unnest(%(ids)s::text[]) AS wanted (event_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM billing_spendevent WHERE source = %(source)s AND event_id = wanted.event_id OFFSET 0
+) AS event
+CROSS JOIN LATERAL (SELECT account_id FROM accounts_user WHERE id = event.customer_id OFFSET 0) AS customer
 LEFT JOIN billing_product AS product ON product.id = event.product_id
-LEFT JOIN billing_spendevent AS payment ON payment.id = event.payment_id
-WHERE event.source = %(source)s AND event.event_id = ANY(%(ids)s)
+LEFT JOIN LATERAL (SELECT event_id FROM billing_spendevent WHERE id = event.payment_id OFFSET 0) AS payment ON true
 """
 
 PAYMENTS = """
 SELECT payment.event_id, customer.account_id, payment.original_currency, payment.original_amount,
-       coalesce(sum(reversal.original_amount) FILTER (WHERE reversal.type = 'refund'), 0),
-       coalesce(sum(reversal.original_amount) FILTER (WHERE reversal.type = 'chargeback'), 0),
-       coalesce(sum(reversal.original_amount) FILTER (WHERE reversal.type = 'chargeback_reversal'), 0)
-FROM billing_spendevent AS payment
-JOIN accounts_user AS customer ON customer.id = payment.customer_id
-LEFT JOIN billing_spendevent AS reversal ON reversal.payment_id = payment.id
-WHERE payment.source = %(source)s AND payment.event_id = ANY(%(ids)s) AND payment.type = 'payment'
-GROUP BY payment.id, customer.account_id
+       reversals.refunded, reversals.charged_back, reversals.won
+FROM unnest(%(ids)s::text[]) AS wanted (event_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM billing_spendevent WHERE source = %(source)s AND event_id = wanted.event_id OFFSET 0
+) AS payment
+CROSS JOIN LATERAL (SELECT account_id FROM accounts_user WHERE id = payment.customer_id OFFSET 0) AS customer
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(original_amount) FILTER (WHERE type = 'refund'), 0) AS refunded,
+           coalesce(sum(original_amount) FILTER (WHERE type = 'chargeback'), 0) AS charged_back,
+           coalesce(sum(original_amount) FILTER (WHERE type = 'chargeback_reversal'), 0) AS won
+    FROM billing_spendevent WHERE payment_id = payment.id
+) AS reversals
+WHERE payment.type = 'payment'
 """
 
 ACCEPT_TANGLED = "UPDATE judged_spend SET verdict = 'accepted' WHERE line = ANY(%(places)s)"
@@ -162,7 +176,9 @@ SELECT %(batch)s, %(source)s, wanted.event_id, payment.customer_id, wanted.type,
        wanted.amount, payment.rate, round(wanted.amount * payment.rate, 2), 'USD', payment.qualifies, wanted.occurred_at
 FROM unnest(%(ids)s::text[], %(payments)s::text[], %(types)s::text[], %(amounts)s::numeric[], %(times)s::timestamptz[])
     AS wanted (event_id, payment_id, type, amount, occurred_at)
-JOIN billing_spendevent AS payment ON payment.source = %(source)s AND payment.event_id = wanted.payment_id
+CROSS JOIN LATERAL (
+    SELECT * FROM billing_spendevent WHERE source = %(source)s AND event_id = wanted.payment_id OFFSET 0
+) AS payment
 ORDER BY wanted.event_id COLLATE "C"
 ON CONFLICT (source, event_id) DO NOTHING
 """

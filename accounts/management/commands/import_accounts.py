@@ -20,3 +20,4 @@ class Command(ImportCommand):
             rows = self.in_view(facts.rows(), facts, lambda row: row.line)
             accounts = (AccountFact(row.line, *facts.required_cells(row)) for row in rows)
             import_accounts(facts=accounts, now=now, run=run, lines_done=last_line)
+            run.lines_done = last_line
