@@ -159,8 +159,8 @@ class Referral(models.Model):
     """One friend and who referred them, for good.
 
     `terms` are frozen at registration. The sums, `qualified_at`, the due instants and `*_earned` are recomputed from
-    all spend by tracking (`tracked_at` empty: not yet); a refused referral earns nothing. `*_granted` and `*_let_go`
-    are TERMS' granted and let go, moved by settlement alone. Money is in US dollars.
+    all spend by tracking (since `tracked_at`; empty: not yet); a refused referral earns nothing. `*_granted` and
+    `*_let_go` are TERMS' granted and let go, moved by settlement alone. Money is in US dollars.
     """
 
     friend = models.OneToOneField(User, on_delete=models.PROTECT, related_name="referral")
@@ -222,6 +222,7 @@ class Referral(models.Model):
             models.Index(fields=["payout_due_at"], name="payouts_to_grant", condition=PAYOUT_OWED),
             models.Index(fields=["bonus_due_at"], name="bonuses_to_grant", condition=BONUS_OWED),
             models.Index(fields=["referrer"], name="rewards_to_claw_back", condition=OVERPAID),
+            models.Index(fields=["referrer"], name="rewards_to_settle", condition=OVERPAID | PAYOUT_OWED | BONUS_OWED),
             models.Index(fields=["id"], name="referrals_not_yet_tracked", condition=Q(tracked_at__isnull=True)),
         ]
         triggers = [

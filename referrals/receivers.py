@@ -38,6 +38,6 @@ def give_the_link(user_id: int, now: datetime, **signal: object) -> None:
 def hint_at_new_spend(**signal: object) -> None:
     """New spend is tracked soon. A broker that is down costs a minute, not the spend: the next beat finds the batch."""
     try:
-        track_spend.apply_async(expires=60)
+        track_spend.apply_async()
     except (OperationalError, RedisError, OSError) as fault:
         logger.warning("No hint to track new spend: %s", type(fault).__name__)

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from accounts.arrays import bigints
+
 
 class NewCoupon(NamedTuple):
     """A coupon to issue; `amount` in US dollars, `source` its unique key, `friend_id` for payouts and bonuses."""
@@ -34,11 +36,9 @@ ON CONFLICT (customer_id) DO NOTHING
 """
 
 LOCK_ACCOUNTS = """
-WITH wanted AS (SELECT unnest(%(customers)s::bigint[]) AS customer_id)
-SELECT account.customer_id
-FROM credits_creditaccount AS account JOIN wanted USING (customer_id)
-ORDER BY account.customer_id
-FOR NO KEY UPDATE OF account
+SELECT customer_id FROM credits_creditaccount WHERE customer_id = ANY(%(customers)s::bigint[])
+ORDER BY customer_id
+FOR NO KEY UPDATE
 """
 
 ISSUE = """
@@ -65,7 +65,7 @@ SELECT source, id FROM coupon
 EXPIRE = """
 WITH lapsed AS (
     SELECT id, remaining, expires_at FROM credits_coupon
-    WHERE customer_id = ANY(%(customers)s) AND remaining > 0 AND expires_at <= %(at)s
+    WHERE customer_id = ANY(%(customers)s::bigint[]) AND remaining > 0 AND expires_at <= %(at)s
 ), coupon AS (
     UPDATE credits_coupon AS coupon SET remaining = 0, expired = coupon.expired + lapsed.remaining
     FROM lapsed WHERE coupon.id = lapsed.id
@@ -105,7 +105,7 @@ ORDER BY id
 def open_accounts(*, customer_ids: Sequence[int]) -> None:
     """Open a CreditAccount for every customer that has none."""
     with connection.cursor() as cursor:
-        cursor.execute(OPEN_ACCOUNTS, {"customers": list(customer_ids)})
+        cursor.execute(OPEN_ACCOUNTS, {"customers": bigints(customer_ids)})
 
 
 def lock_accounts(*, customer_ids: Sequence[int], skip_locked: bool = False) -> list[int]:
@@ -115,7 +115,7 @@ def lock_accounts(*, customer_ids: Sequence[int], skip_locked: bool = False) -> 
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{LOCK_ACCOUNTS} SKIP LOCKED" if skip_locked else LOCK_ACCOUNTS, {"customers": list(customer_ids)}
+            f"{LOCK_ACCOUNTS} SKIP LOCKED" if skip_locked else LOCK_ACCOUNTS, {"customers": bigints(customer_ids)}
         )
         return [row[0] for row in cursor.fetchall()]
 
@@ -137,7 +137,7 @@ def expire_coupons(*, customer_ids: Sequence[int], at: datetime, now: datetime) 
     The entry takes effect at `expires_at`, however late the sweep: from then on the coupon was not usable.
     """
     with connection.cursor() as cursor:
-        cursor.execute(EXPIRE, {"customers": list(customer_ids), "at": at, "now": now})
+        cursor.execute(EXPIRE, {"customers": bigints(customer_ids), "at": at, "now": now})
         return int(cursor.fetchone()[0])
 
 

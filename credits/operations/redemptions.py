@@ -11,8 +11,8 @@ from django.db import connection, transaction
 from djmoney.money import Money
 
 from accounts.facts import Receipt, Refusal, Tally
-from accounts.models import ImportRun
-from accounts.operations import advance_run
+from accounts.models import ImportRun, ParkedRow
+from accounts.operations import POISON, advance_run, park_facts, sift_poison
 from accounts.retries import retried
 from credits.models import Redemption
 from credits.operations import redemptions_sql as sql
@@ -53,6 +53,17 @@ class RedemptionFact(NamedTuple):
     account_id: str
     amount: str
     occurred_at: str
+
+    @property
+    def id(self) -> str:
+        return self.redemption_id
+
+    @property
+    def fact(self) -> dict[str, str]:
+        return {name: value for name, value in self._asdict().items() if name != "line"}
+
+
+Poison = tuple[RedemptionFact, Exception]
 
 
 class Entry(NamedTuple):
@@ -106,18 +117,32 @@ def record_redemptions(
     """Record redemptions in one transaction, in order, and say what became of each (TERMS: Facts that are refused).
 
     `source` is the system that issued the ids. Locks the customers' CreditAccounts. With `run`, the run moves on to
-    `lines_done` in the same transaction. Refusals are returned, not raised.
+    `lines_done` in the same transaction. Refusals are returned, not raised; a fact that fails by itself is parked, and
+    refused as `parked`.
     """
-    while True:
-        try:
-            with transaction.atomic():
-                verdicts, _ = _redeem_all(source, _parse(facts), now)
-                receipt = _receipt(facts, verdicts)
-                if run is not None:
-                    advance_run(run=run, lines_done=lines_done or 0, tally=receipt.tally, refusals=receipt.refusals)
-                return receipt
-        except _LostRaceError:
-            continue
+
+    kind = ParkedRow.Kind.REDEMPTION
+
+    def record(some: Sequence[RedemptionFact], poison: Sequence[Poison] = (), *, advance: bool = False) -> Receipt:
+        while True:
+            try:
+                with transaction.atomic():
+                    verdicts, _ = _redeem_all(source, _parse(some), now)
+                    parked = park_facts(
+                        kind=kind, source=source, sound=[fact.id for fact in some], poison=poison, now=now
+                    )
+                    receipt = _receipt(some, verdicts, parked)
+                    if run is not None and advance:
+                        advance_run(run=run, lines_done=lines_done or 0, tally=receipt.tally, refusals=receipt.refusals)
+                    return receipt
+            except _LostRaceError:
+                continue
+
+    try:
+        return record(facts, advance=True)
+    except POISON:
+        sound, poison = sift_poison(rows=facts, rehearse=record)
+    return record(sound, poison, advance=True)
 
 
 @retried
@@ -167,13 +192,13 @@ def write_entries(*, entries: Sequence[Entry], redemptions: dict[str, int], now:
     """
     columns = [list(column) for column in zip(*entries, strict=True)] or [[] for _ in Entry._fields]
     coupons, types, amounts, balances, names, references, times = columns
-    moves = {"coupons": coupons, "types": types, "amounts": amounts}
     with connection.cursor() as cursor:
-        cursor.execute(sql.MOVE, moves)
         cursor.execute(
-            sql.INSERT_ENTRIES,
+            sql.WRITE_ENTRIES,
             {
-                **moves,
+                "coupons": coupons,
+                "types": types,
+                "amounts": amounts,
                 "balances": balances,
                 "redemptions": [redemptions[name] if name is not None else None for name in names],
                 "references": references,
@@ -281,11 +306,12 @@ def _insert(source: str, accepted: Sequence[_Wanted], now: datetime) -> dict[str
     return inserted
 
 
-def _receipt(facts: Sequence[RedemptionFact], verdicts: Sequence[str]) -> Receipt:
-    refusals = []
-    for fact, verdict in zip(facts, verdicts, strict=True):
-        if verdict in REFUSALS:
-            raw = dict(zip(fact._fields[1:], fact[1:], strict=True))
-            refusals.append(Refusal(fact.line, verdict, REFUSALS[verdict], raw))
+def _receipt(facts: Sequence[RedemptionFact], verdicts: Sequence[str], parked: Sequence[Refusal]) -> Receipt:
+    refusals = [
+        Refusal(fact.line, verdict, REFUSALS[verdict], fact.fact)
+        for fact, verdict in zip(facts, verdicts, strict=True)
+        if verdict in REFUSALS
+    ]
+    refusals = sorted([*refusals, *parked], key=lambda refusal: refusal.line or 0)
     tally = Tally(verdicts.count("accepted"), 0, verdicts.count("duplicate"), len(refusals))
     return Receipt(tally, refusals)

@@ -1,4 +1,7 @@
-"""The statements of redemptions and of their return, each over all facts at hand."""
+"""The statements of redemptions and of their return, each over all facts at hand.
+
+LATERAL … OFFSET 0 keeps each look-up to its index, whatever the statistics say.
+"""
 
 PARSE = """
 WITH formed AS (
@@ -25,8 +28,10 @@ WHERE source = %(source)s AND redemption_id = ANY(%(ids)s)
 # Soonest-expiring first, then in the order issued. What is frozen is not usable; the trial is no credit.
 PURSES = """
 SELECT coupon.customer_id, coupon.id, coupon.remaining, coupon.issued_at, coupon.expires_at
-FROM credits_coupon AS coupon JOIN credits_creditaccount AS account USING (customer_id)
-WHERE customer_id = ANY(%(customers)s) AND coupon.remaining > 0 AND coupon.kind <> 'trial' AND account.frozen_at IS NULL
+FROM credits_creditaccount AS account
+CROSS JOIN LATERAL (SELECT * FROM credits_coupon WHERE customer_id = account.customer_id OFFSET 0) AS coupon
+WHERE account.customer_id = ANY(%(customers)s) AND account.frozen_at IS NULL
+  AND coupon.remaining > 0 AND coupon.kind <> 'trial'
 ORDER BY coupon.expires_at, coupon.issued_at, coupon.id
 """
 
@@ -40,41 +45,40 @@ ON CONFLICT (source, redemption_id) DO NOTHING
 RETURNING redemption_id, id
 """
 
-INSERT_ENTRIES = """
+# All four parts of a coupon move at once, so that they add up after every statement.
+WRITE_ENTRIES = """
+WITH entry AS (
+    SELECT * FROM unnest(%(coupons)s::bigint[], %(types)s::text[], %(amounts)s::numeric[], %(balances)s::numeric[],
+                         %(redemptions)s::bigint[], %(references)s::text[], %(times)s::timestamptz[])
+        WITH ORDINALITY AS entry (coupon_id, type, amount, balance_after, redemption_id, reference, occurred_at, place)
+), coupon AS (
+    UPDATE credits_coupon AS coupon
+    SET remaining = coupon.remaining + moved.remaining, redeemed = coupon.redeemed + moved.redeemed,
+        expired = coupon.expired + moved.expired, revoked = coupon.revoked + moved.revoked
+    FROM (
+        SELECT coupon_id, sum(amount) AS remaining,
+               -coalesce(sum(amount) FILTER (WHERE type IN ('REDEEM', 'RETURN')), 0) AS redeemed,
+               -coalesce(sum(amount) FILTER (WHERE type = 'EXPIRE'), 0) AS expired,
+               -coalesce(sum(amount) FILTER (WHERE type = 'REVOKE'), 0) AS revoked
+        FROM entry GROUP BY coupon_id
+    ) AS moved
+    WHERE coupon.id = moved.coupon_id
+)
 INSERT INTO credits_couponentry (coupon_id, type, amount, balance_after, currency, redemption_id, reference,
                                  occurred_at, recorded_at)
 SELECT coupon_id, type, amount, balance_after, 'USD', redemption_id, reference, occurred_at, %(now)s
-FROM unnest(%(coupons)s::bigint[], %(types)s::text[], %(amounts)s::numeric[], %(balances)s::numeric[],
-            %(redemptions)s::bigint[], %(references)s::text[], %(times)s::timestamptz[])
-    WITH ORDINALITY AS entry (coupon_id, type, amount, balance_after, redemption_id, reference, occurred_at, place)
-ORDER BY place
-"""
-
-# All four parts of a coupon move at once, so that they add up after every statement.
-MOVE = """
-UPDATE credits_coupon AS coupon
-SET remaining = coupon.remaining + moved.remaining, redeemed = coupon.redeemed + moved.redeemed,
-    expired = coupon.expired + moved.expired, revoked = coupon.revoked + moved.revoked
-FROM (
-    SELECT coupon_id, sum(amount) AS remaining,
-           -coalesce(sum(amount) FILTER (WHERE type IN ('REDEEM', 'RETURN')), 0) AS redeemed,
-           -coalesce(sum(amount) FILTER (WHERE type = 'EXPIRE'), 0) AS expired,
-           -coalesce(sum(amount) FILTER (WHERE type = 'REVOKE'), 0) AS revoked
-    FROM unnest(%(coupons)s::bigint[], %(types)s::text[], %(amounts)s::numeric[]) AS entry (coupon_id, type, amount)
-    GROUP BY coupon_id
-) AS moved
-WHERE coupon.id = moved.coupon_id
+FROM entry ORDER BY place
 """
 
 # What a redemption still holds of each coupon, the last one used first.
 HELD = """
-SELECT coupon.id, coupon.friend_id, coupon.kind, coupon.remaining, coupon.expires_at, coupon.withdrawn_at,
-       -sum(entry.amount) AS held
-FROM credits_couponentry AS entry JOIN credits_coupon AS coupon ON coupon.id = entry.coupon_id
-WHERE entry.redemption_id = %(redemption)s
-GROUP BY coupon.id
-HAVING sum(entry.amount) < 0
-ORDER BY max(entry.id) FILTER (WHERE entry.type = 'REDEEM') DESC
+SELECT coupon.id, coupon.friend_id, coupon.kind, coupon.remaining, coupon.expires_at, coupon.withdrawn_at, used.held
+FROM (
+    SELECT coupon_id, -sum(amount) AS held, max(id) FILTER (WHERE type = 'REDEEM') AS place
+    FROM credits_couponentry WHERE redemption_id = %(redemption)s GROUP BY coupon_id HAVING sum(amount) < 0
+) AS used
+CROSS JOIN LATERAL (SELECT * FROM credits_coupon WHERE id = used.coupon_id OFFSET 0) AS coupon
+ORDER BY used.place DESC
 """
 
 OPEN_DEBTS = """

@@ -19,7 +19,7 @@ from accounts.retries import retried
 from credits.models import Coupon, CouponKind, CreditAccount
 from credits.operations import lock_accounts, revoke_coupons
 from referrals.models import Decision, DecisionReason, FraudFlag, Referral, ReferralLink
-from referrals.operations.enterprise import grant_enterprise_difference
+from referrals.operations.enterprise import grant_enterprise_difference, welcome_verified
 from referrals.operations.registration import give_welcome
 from referrals.operations.tracking import recompute
 
@@ -189,7 +189,8 @@ def disqualify(
 @retried
 @transaction.atomic
 def reinstate(*, user_id: int, actor: User | None, reason: str, now: datetime) -> None:
-    """Take a disqualification back: the credit is free again, and the link is on unless it had been off before.
+    """Take a disqualification back: the credit is free again, and the link is on unless it had been off before. What
+    verification was to bring meanwhile comes now.
 
     Refused referrals stay refused: lifting is a decision of its own. Locks the User, then the CreditAccount. Raises
     UnableToDecide: reason, unknown, already.
@@ -204,6 +205,7 @@ def reinstate(*, user_id: int, actor: User | None, reason: str, now: datetime) -
     lock_accounts(customer_ids=[user_id])
     CreditAccount.objects.filter(pk=user_id).update(frozen_at=None)
     ReferralLink.objects.filter(owner_id=user_id, switched_off_at=off_since).update(switched_off_at=None)
+    welcome_verified(user_id=user_id, now=now)  # what verification would have brought meanwhile
     _record(Decision.Action.REINSTATE, actor, reason, now, customer_id=user_id)
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
+from accounts.retries import retried
 from credits.operations import NewCoupon, issue_coupons, lock_accounts
 from referrals.operations.links import give_link
 
@@ -48,6 +49,7 @@ def grant_enterprise_difference(*, user_id: int, now: datetime) -> int:
     return len(issue_coupons(coupons=missing, now=now))
 
 
+@retried
 @transaction.atomic
 def welcome_verified(*, user_id: int, now: datetime) -> None:
     """Give an account that has passed verification its link, and what it is still missing as an enterprise."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.models import IdentityVerification, User
+from accounts.retries import retried
 from referrals.models import ReferralLink
 
 ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -20,6 +21,7 @@ def new_code() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
 
 
+@retried
 @transaction.atomic
 def give_link(*, user_id: int, now: datetime) -> ReferralLink | None:
     """Give an account its link once it may refer, and return it; None while it may not. The one it has stays.

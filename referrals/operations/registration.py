@@ -8,6 +8,7 @@ from typing import NamedTuple
 from django.db import connection, transaction
 
 from accounts.models import AccountType, User
+from accounts.retries import retried
 from credits.models import CouponKind
 from credits.operations import NewCoupon, issue_coupons, lock_accounts, open_accounts
 from referrals.models import ReferralLink
@@ -77,7 +78,8 @@ class _Entitled(NamedTuple):
     trial_valid_days: int
 
     def coupons(self, given_at: datetime | None) -> list[NewCoupon]:
-        at = given_at or self.registered_at
+        # Never before the registration: the clock may have been set back since.
+        at = max(given_at or self.registered_at, self.registered_at)
         enterprise = self.account_type == AccountType.ENTERPRISE
         trial = self.trial_enterprise if enterprise else self.trial_individual
         welcome = self.welcome_enterprise if enterprise else self.welcome_individual
@@ -90,6 +92,7 @@ class _Entitled(NamedTuple):
         ]
 
 
+@retried
 @transaction.atomic
 def admit(*, user_ids: Sequence[int], now: datetime) -> None:
     """Take in accounts that have just registered: each gets its credit account, its trial and, if its attribution names

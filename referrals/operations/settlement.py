@@ -1,14 +1,15 @@
 """Settlement: what was granted is reconciled with what is earned, customer by customer, as sets (TERMS: Settlement).
 
-A sweep finds the customers with something due, locks a chunk of their CreditAccounts and then their due Referrals,
-reads again, reckons in `referrals.reckoning`, and writes the outcome as a few statements.
+A sweep finds the customers with something due, locks a chunk of their CreditAccounts and then their due Referrals, and
+expires. In new statements it grants what is plain, and reads again what else is due, reckons it in
+`referrals.reckoning`, and writes the outcome.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -16,6 +17,9 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from accounts.arrays import bigints
+from accounts.models import ParkedRow
+from accounts.operations import Parked, clear_parked, do_all_but_poison, park
 from accounts.retries import retried
 from credits.operations import (
     DebtSettlement,
@@ -30,6 +34,7 @@ from credits.operations import (
     settle_debts,
 )
 from referrals.operations import settlement_sql as sql
+from referrals.operations.plain_grants import grant_plain
 from referrals.operations.tracking import track
 from referrals.reckoning import DueReferral, OpenDebt, Outcome, RewardCoupon, reckon
 
@@ -70,26 +75,61 @@ def settle(
     """Track, then settle as of `as_of` every customer with something `due`: all three steps, each customer as a whole.
 
     One transaction a chunk. A chunk that another sweep holds is skipped, and settled in a last pass that waits; without
-    `wait` it is left to that sweep. Locks CreditAccounts, then Referrals, by pk (TERMS: Settlement of a customer).
+    `wait` it is left to that sweep. A customer that fails by itself is parked, and tried again by the next sweep. Locks
+    CreditAccounts, then Referrals, by pk (TERMS: Settlement of a customer).
     """
     settled = Settled(tracked=track(now=now, wait=wait))
+    settled += _settle_parked(as_of, now)
     customers = _customers(due, as_of)
     skipped: list[int] = []
     for start in range(0, len(customers), chunk_size):
         chunk = customers[start : start + chunk_size]
-        done, locked = _settle_chunk(chunk, as_of, now, skip_locked=True)
+        done, met = _settle_all_but_poison(chunk, as_of, now, skip_locked=True)
         settled += done
-        skipped += [customer for customer in chunk if customer not in locked]
+        skipped += [customer for customer in chunk if customer not in met]
     if wait:
         for start in range(0, len(skipped), chunk_size):
-            settled += _settle_chunk(skipped[start : start + chunk_size], as_of, now, skip_locked=False)[0]
+            chunk = skipped[start : start + chunk_size]
+            settled += _settle_all_but_poison(chunk, as_of, now, skip_locked=False)[0]
     return settled
 
 
 def _customers(due: Sequence[Due], as_of: datetime) -> list[int]:
+    """Find those with something due, without those who are parked or have a friend who could not be tracked."""
+    # Each by itself: ordered as one, they look due to the planner for so many that it walks all referrals.
+    found = ", ".join(f"{one.name} AS MATERIALIZED ({one.value})" for one in due)
+    wanted = " UNION ".join(f"TABLE {one.name}" for one in due)
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ".join(one.value for one in due) + " ORDER BY 1", {"at": as_of})
+        cursor.execute(
+            f"WITH {found} ({wanted}) EXCEPT ({sql.PARKED} UNION {sql.OF_UNTRACKED}) ORDER BY 1", {"at": as_of}
+        )
         return [row[0] for row in cursor.fetchall()]
+
+
+def _settle_parked(as_of: datetime, now: datetime) -> Settled:
+    """Try those again who failed before, whatever they have due."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql.PARKED} EXCEPT ({sql.OF_UNTRACKED}) ORDER BY 1")
+        customers = [row[0] for row in cursor.fetchall()]
+    if not customers:
+        return Settled()
+    return _settle_all_but_poison(customers, as_of, now, skip_locked=True)[0]
+
+
+def _settle_all_but_poison(
+    customers: Sequence[int], as_of: datetime, now: datetime, *, skip_locked: bool
+) -> tuple[Settled, set[int]]:
+    """Settle a chunk; park those who fail by themselves. Return what was done, and whose turn is over."""
+
+    def settle_some(some: Sequence[int]) -> tuple[Settled, set[int]]:
+        return _settle_chunk(list(some), as_of, now, skip_locked=skip_locked)
+
+    results, failed = do_all_but_poison(rows=customers, work=settle_some)
+    kind = ParkedRow.Kind.SETTLEMENT
+    park(kind=kind, rows=[Parked(str(pk), error, customer_id=pk) for pk, error in failed], now=now)
+    settled: set[int] = set().union(*(locked for _, locked in results))
+    clear_parked(kind=kind, keys=[str(pk) for pk in settled], now=now)
+    return sum((done for done, _ in results), Settled()), settled.union(pk for pk, _ in failed)
 
 
 @retried
@@ -102,11 +142,22 @@ def _settle_chunk(
     if not locked:
         return Settled(), set()
     with connection.cursor() as cursor:
-        parameters: dict[str, Any] = {"customers": locked, "at": as_of}
-        cursor.execute(sql.LOCK_DUE_REFERRALS, parameters)
-        parameters["referrals"] = [row[0] for row in cursor.fetchall()]
-        expired = expire_coupons(customer_ids=locked, at=as_of, now=now)
-        cursor.execute(sql.DUE_REFERRALS, parameters)
+        cursor.execute(sql.LOCK_DUE_REFERRALS, {"customers": bigints(locked), "at": as_of})
+        due = [row[0] for row in cursor.fetchall()]
+    expired = expire_coupons(customer_ids=locked, at=as_of, now=now)
+    done = Settled(customers=len(locked), expired=expired)
+    if due:
+        plain = grant_plain(customer_ids=locked, referral_ids=due, as_of=as_of, now=now)
+        done += Settled(granted=plain.rewards, amount=plain.amount)
+        if left := set(due).difference(plain.referrals):
+            done += _settle_reckoned(left, as_of, now)
+    return done, set(locked)
+
+
+def _settle_reckoned(referral_ids: Collection[int], as_of: datetime, now: datetime) -> Settled:
+    """Claw back and grant what is due of these referrals: those of customers who are not plain, and those stopped."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.DUE_REFERRALS, {"referrals": bigints(referral_ids), "at": as_of})
         referrals = [DueReferral(*row) for row in cursor.fetchall()]
         outcome = reckon(
             referrals,
@@ -115,9 +166,8 @@ def _settle_chunk(
             as_of=as_of,
         )
     _write(outcome, as_of, now)
-    done = Settled(customers=len(locked), expired=expired, clawed_back=len(outcome.clawbacks))
-    granted = sum((grant.amount for grant in outcome.grants), Decimal("0.00"))
-    return replace(done, granted=len(outcome.grants), amount=granted), set(locked)
+    amount = sum((grant.amount for grant in outcome.grants), Decimal("0.00"))
+    return Settled(clawed_back=len(outcome.clawbacks), granted=len(outcome.grants), amount=amount)
 
 
 def _coupons(cursor: Any, referrals: Sequence[DueReferral]) -> dict[tuple[int, str], list[RewardCoupon]]:
@@ -125,7 +175,7 @@ def _coupons(cursor: Any, referrals: Sequence[DueReferral]) -> dict[tuple[int, s
     coupons: defaultdict[tuple[int, str], list[RewardCoupon]] = defaultdict(list)
     friends = [referral.friend_id for referral in referrals if referral.is_overpaid]
     if friends:
-        cursor.execute(sql.COUPONS_OF_REWARDS, {"friends": friends})
+        cursor.execute(sql.COUPONS_OF_REWARDS, {"friends": bigints(friends)})
         for friend_id, kind, *coupon in cursor.fetchall():
             coupons[friend_id, kind].append(RewardCoupon(*coupon))
     return coupons
@@ -135,7 +185,7 @@ def _debts(cursor: Any, referrals: Sequence[DueReferral]) -> dict[int, list[Open
     """Return the open debts of the referrers, oldest first."""
     debts: defaultdict[int, list[OpenDebt]] = defaultdict(list)
     if referrals:
-        cursor.execute(sql.OPEN_DEBTS, {"customers": list({referral.referrer_id for referral in referrals})})
+        cursor.execute(sql.OPEN_DEBTS, {"customers": bigints({referral.referrer_id for referral in referrals})})
         for customer_id, *debt in cursor.fetchall():
             debts[customer_id].append(OpenDebt(*debt))
     return debts

@@ -8,18 +8,28 @@ WHERE payout_granted > payout_earned + payout_let_go OR bonus_granted > bonus_ea
 """
 
 DUE_PAYOUT = """
-SELECT referrer_id FROM referrals_referral JOIN accounts_user AS referrer ON referrer.id = referrer_id
-WHERE payout_granted < payout_earned AND NOT held AND payout_due_at <= %(at)s AND disqualified_at IS NULL
+SELECT referrer_id FROM referrals_referral
+WHERE payout_granted < payout_earned AND NOT held AND payout_due_at <= %(at)s
+    AND NOT EXISTS (SELECT FROM accounts_user WHERE id = referrer_id AND disqualified_at IS NOT NULL)
 """
 
 DUE_BONUS = """
-SELECT referrer_id FROM referrals_referral JOIN accounts_user AS referrer ON referrer.id = referrer_id
-WHERE bonus_granted < bonus_earned AND NOT held AND bonus_due_at <= %(at)s AND disqualified_at IS NULL
+SELECT referrer_id FROM referrals_referral
+WHERE bonus_granted < bonus_earned AND NOT held AND bonus_due_at <= %(at)s
+    AND NOT EXISTS (SELECT FROM accounts_user WHERE id = referrer_id AND disqualified_at IS NOT NULL)
+"""
+
+PARKED = "SELECT customer_id FROM accounts_parkedrow WHERE kind = 'settlement' AND cleared_at IS NULL"
+
+# Where a friend's tracking has failed, the figures are old: a refund may stand behind them.
+OF_UNTRACKED = """
+SELECT referrer_id FROM referrals_referral JOIN accounts_parkedrow AS parked ON parked.customer_id = friend_id
+WHERE parked.kind = 'tracking' AND parked.cleared_at IS NULL
 """
 
 LOCK_DUE_REFERRALS = """
 SELECT id FROM referrals_referral
-WHERE referrer_id = ANY(%(customers)s) AND (
+WHERE referrer_id = ANY(%(customers)s::bigint[]) AND (
     payout_granted > payout_earned + payout_let_go OR bonus_granted > bonus_earned + bonus_let_go
     OR (payout_granted < payout_earned AND NOT held AND payout_due_at <= %(at)s)
     OR (bonus_granted < bonus_earned AND NOT held AND bonus_due_at <= %(at)s))
@@ -43,7 +53,7 @@ FROM referrals_referral AS referral
 JOIN accounts_user AS friend ON friend.id = referral.friend_id
 JOIN accounts_user AS referrer ON referrer.id = referral.referrer_id
 JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
-WHERE referral.id = ANY(%(referrals)s) AND (
+WHERE referral.id = ANY(%(referrals)s::bigint[]) AND (
     payout_granted > payout_earned + payout_let_go OR bonus_granted > bonus_earned + bonus_let_go
     OR (payout_granted < payout_earned AND NOT held AND payout_due_at <= %(at)s)
     OR (bonus_granted < bonus_earned AND NOT held AND bonus_due_at <= %(at)s))
@@ -52,13 +62,13 @@ ORDER BY referral.registered_at, friend.account_id
 
 COUPONS_OF_REWARDS = """
 SELECT friend_id, kind, id, remaining, expired
-FROM credits_coupon WHERE friend_id = ANY(%(friends)s)
+FROM credits_coupon WHERE friend_id = ANY(%(friends)s::bigint[])
 ORDER BY issued_at DESC, id DESC
 """
 
 OPEN_DEBTS = """
 SELECT customer_id, source, outstanding, opened_at
-FROM credits_debt WHERE customer_id = ANY(%(customers)s) AND outstanding > 0
+FROM credits_debt WHERE customer_id = ANY(%(customers)s::bigint[]) AND outstanding > 0
 ORDER BY opened_at, id
 """
 

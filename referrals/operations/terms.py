@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
+from accounts.retries import retried
 from referrals.models import ProgrammeTerms
 
 # An account may register up to 5 minutes in the future (TERMS: `time`), and keeps the terms in force then: these must
@@ -34,6 +35,7 @@ def require_notice(*, starts_at: datetime, now: datetime) -> None:
         raise UnableToSetTerms("started")
 
 
+@retried
 def add_terms(*, terms: ProgrammeTerms, now: datetime) -> ProgrammeTerms:
     """Add a version that starts later; amounts in US dollars, days of 24 hours. Raises UnableToSetTerms."""
     require_notice(starts_at=terms.starts_at, now=now)
@@ -42,6 +44,7 @@ def add_terms(*, terms: ProgrammeTerms, now: datetime) -> ProgrammeTerms:
     return terms
 
 
+@retried
 def change_terms(*, terms: ProgrammeTerms, now: datetime) -> None:
     """Give a version that has not started all the numbers of `terms`, its start included. Raises UnableToSetTerms."""
     require_notice(starts_at=terms.starts_at, now=now)

@@ -6,6 +6,9 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from accounts.arrays import bigints
+from accounts.models import ParkedRow
+from accounts.operations import Parked, analyse_grown_tables, clear_parked, do_all_but_poison, park, parked_keys
 from accounts.retries import retried
 
 BATCHES_AT_ONCE = 20
@@ -29,10 +32,15 @@ ORDER BY id FOR NO KEY UPDATE
 
 LOCK = """
 SELECT id FROM referrals_referral
-WHERE id = ANY(%(referrals)s) AND tracked_at IS NULL
+WHERE id = ANY(%(referrals)s::bigint[]) AND tracked_at IS NULL
 ORDER BY id FOR NO KEY UPDATE
 """
 
+LOCK_PARKED = "SELECT id FROM referrals_referral WHERE id = ANY(%(referrals)s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
+
+FRIENDS = "SELECT id, friend_id FROM referrals_referral WHERE id = ANY(%(referrals)s::bigint[])"
+
+# `tracked_at` stays: an update that leaves alone what the indexes look at is written to none of them.
 RECOMPUTE = """
 WITH tracked AS MATERIALIZED (
     SELECT referral.id, friend_id, registered_at, refused_at IS NOT NULL AS refused, terms.payout,
@@ -40,36 +48,37 @@ WITH tracked AS MATERIALIZED (
            registered_at + terms.bonus_window_days * interval '24 hours' AS window_ends_at,
            terms.payout_delay_days * interval '24 hours' AS payout_delay
     FROM referrals_referral AS referral JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
-    WHERE referral.id = ANY(%(referrals)s)
-), net AS (
-    SELECT tracked.id, payment.occurred_at, payment.event_id,
-           round((payment.original_amount + coalesce(reversals.change, 0)) * payment.rate, 2) AS net
-    FROM tracked
-    JOIN billing_spendevent AS payment
-        ON payment.customer_id = tracked.friend_id AND payment.type = 'payment' AND payment.qualifies
-    LEFT JOIN LATERAL (
-        SELECT sum(CASE type WHEN 'chargeback_reversal' THEN original_amount ELSE -original_amount END) AS change
-        FROM billing_spendevent WHERE payment_id = payment.id
-    ) AS reversals ON true
-), running AS (
-    SELECT *, sum(net) OVER (PARTITION BY id ORDER BY occurred_at, event_id) AS so_far FROM net
+    WHERE referral.id = ANY(%(referrals)s::bigint[])
 ), spend AS (
-    SELECT tracked.id, coalesce(sum(net), 0) AS qualifying,
-           coalesce(sum(net) FILTER (WHERE occurred_at < window_ends_at), 0) AS in_window,
-           min(occurred_at) FILTER (WHERE so_far >= qualifying_threshold) AS qualified_at
-    FROM tracked LEFT JOIN running USING (id)
-    GROUP BY tracked.id
+    SELECT tracked.*, qualifying, in_window, qualified_at
+    FROM tracked CROSS JOIN LATERAL (
+        SELECT coalesce(sum(net), 0) AS qualifying,
+               coalesce(sum(net) FILTER (WHERE occurred_at < window_ends_at), 0) AS in_window,
+               min(occurred_at) FILTER (WHERE so_far >= qualifying_threshold) AS qualified_at
+        FROM (
+            SELECT occurred_at, net, sum(net) OVER (ORDER BY occurred_at, event_id) AS so_far
+            FROM (
+                SELECT occurred_at, event_id, round((original_amount + coalesce(change, 0)) * rate, 2) AS net
+                FROM billing_spendevent AS payment CROSS JOIN LATERAL (
+                    SELECT sum(CASE type WHEN 'chargeback_reversal' THEN original_amount ELSE -original_amount END)
+                    FROM billing_spendevent WHERE payment_id = payment.id
+                ) AS reversals (change)
+                WHERE customer_id = tracked.friend_id AND type = 'payment' AND qualifies
+            ) AS net
+        ) AS running
+    ) AS sums
 ), earned AS (
     SELECT id, qualifying, in_window, qualified_at, qualified_at + payout_delay AS payout_due_at,
            CASE WHEN refused OR qualified_at IS NULL THEN 0 ELSE payout END AS payout,
            CASE WHEN refused OR qualified_at IS NULL THEN 0 ELSE
                least(round(bonus_rate * greatest(0, in_window - qualifying_threshold), 2), cap_per_friend - payout)
            END AS bonus
-    FROM tracked JOIN spend USING (id)
+    FROM spend
 )
 UPDATE referrals_referral AS referral
 SET qualifying_spend = qualifying, window_spend = in_window, qualified_at = earned.qualified_at,
-    payout_due_at = earned.payout_due_at, payout_earned = payout, bonus_earned = bonus, tracked_at = %(now)s
+    payout_due_at = earned.payout_due_at, payout_earned = payout, bonus_earned = bonus,
+    tracked_at = coalesce(tracked_at, %(now)s)
 FROM earned
 WHERE referral.id = earned.id AND (
     tracked_at IS NULL OR
@@ -83,10 +92,12 @@ def track(*, now: datetime, wait: bool = True) -> int:
 
     Claims the batches committed so far, in chunks of one transaction each, and locks the Referrals by pk; the statement
     that recomputes comes after the one that locks, so that it sees all spend committed before the locks were had.
-    With `wait`, batches that others have claimed are waited for; without, they are left to them.
+    With `wait`, batches that others have claimed are waited for; without, they are left to them. A referral that fails
+    by itself is parked, and tried again by the next call.
     """
+    analyse_grown_tables()
+    tracked = _track_parked(now=now)
     batches = _ids(UNAPPLIED)
-    tracked = 0
     for start in range(0, len(batches), BATCHES_AT_ONCE):
         tracked += _track_batches(batches[start : start + BATCHES_AT_ONCE], now=now, wait=wait)
     referrals = _ids(UNTRACKED)
@@ -98,7 +109,7 @@ def track(*, now: datetime, wait: bool = True) -> int:
 def recompute(*, referral_ids: Sequence[int], now: datetime) -> None:
     """Recompute these referrals from all committed spend. The caller has locked them in an earlier statement."""
     with connection.cursor() as cursor:
-        cursor.execute(RECOMPUTE, {"referrals": list(referral_ids), "now": now})
+        cursor.execute(RECOMPUTE, {"referrals": bigints(referral_ids), "now": now})
 
 
 @retried
@@ -108,7 +119,7 @@ def _track_batches(batch_ids: list[int], *, now: datetime, wait: bool) -> int:
     if not claimed:
         return 0
     referrals = _ids(LOCK_OF_BATCHES, batches=claimed)
-    recompute(referral_ids=referrals, now=now)
+    _recompute_all_but_poison(referrals, now=now)
     with connection.cursor() as cursor:
         cursor.execute(MARK_APPLIED, {"batches": claimed, "now": now})
     return len(referrals)
@@ -117,10 +128,40 @@ def _track_batches(batch_ids: list[int], *, now: datetime, wait: bool) -> int:
 @retried
 @transaction.atomic
 def _track_referrals(referral_ids: list[int], *, now: datetime, wait: bool) -> int:
-    referrals = _ids(LOCK if wait else f"{LOCK} SKIP LOCKED", referrals=referral_ids)
-    if referrals:
-        recompute(referral_ids=referrals, now=now)
+    referrals = _ids(LOCK if wait else f"{LOCK} SKIP LOCKED", referrals=bigints(referral_ids))
+    _recompute_all_but_poison(referrals, now=now)
     return len(referrals)
+
+
+@retried
+@transaction.atomic
+def _track_parked(*, now: datetime) -> int:
+    """Try those again that failed before; their batches count as applied."""
+    if not (parked := [int(key) for key in parked_keys(kind=ParkedRow.Kind.TRACKING)]):
+        return 0
+    referrals = _ids(f"{LOCK_PARKED} SKIP LOCKED", referrals=bigints(parked))
+    _recompute_all_but_poison(referrals, now=now)
+    return len(referrals)
+
+
+def _recompute_all_but_poison(referral_ids: Sequence[int], *, now: datetime) -> None:
+    """Recompute the locked referrals; park those that fail by themselves, clear those that no longer do."""
+
+    @transaction.atomic
+    def recompute_some(some: Sequence[int]) -> None:
+        recompute(referral_ids=some, now=now)
+
+    if not referral_ids:
+        return
+    _, failed = do_all_but_poison(rows=referral_ids, work=recompute_some)
+    errors = dict(failed)
+    sound = [str(referral_id) for referral_id in referral_ids if referral_id not in errors]
+    clear_parked(kind=ParkedRow.Kind.TRACKING, keys=sound, now=now)
+    if errors:
+        with connection.cursor() as cursor:
+            cursor.execute(FRIENDS, {"referrals": bigints(errors)})
+            rows = [Parked(str(pk), errors[pk], customer_id=friend_id) for pk, friend_id in cursor.fetchall()]
+        park(kind=ParkedRow.Kind.TRACKING, rows=rows, now=now)
 
 
 def _ids(statement: str, **parameters: Any) -> list[int]:
