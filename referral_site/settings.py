@@ -188,9 +188,15 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# Seconds after which a task that no worker took is dropped: workers that were down for long need not make up for every
+# sweep. The sender sets the end by its own clock and the worker compares it with its own, so it is far more than clocks
+# differ: after a minute, a worker whose clock is an hour ahead would drop everything.
+CELERY_TASK_ANNOTATIONS = {"*": {"expires": 24 * 3600}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_WORKER_CONSUMER = "referral_site.worker:Consumer"
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "referral_site.celery:ForwardScheduler"
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
 
 # Accounts

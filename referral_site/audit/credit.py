@@ -182,7 +182,7 @@ INVARIANTS = (
         "customer_has_a_trial",
         "Every registered account has its trial, unless its referral is held.",
         """
-        WITH version AS (
+        WITH version AS MATERIALIZED (
             SELECT *, lead(starts_at, 1, 'infinity') OVER (ORDER BY starts_at) AS ends_at FROM referrals_programmeterms
         )
         SELECT customer.id AS customer, customer.registered_at
@@ -267,12 +267,12 @@ INVARIANTS = (
         "Trial and welcome credit have the amount and the expiry of the terms in force at registration, "
         "and one source a customer; a difference that came later has the first one's expiry.",
         """
-        WITH version AS (
+        WITH version AS MATERIALIZED (
             SELECT *, lead(starts_at, 1, 'infinity') OVER (ORDER BY starts_at) AS ends_at FROM referrals_programmeterms
         ), gift AS (
             SELECT coupon.*, customer.account_type, customer.registered_at,
                    coupon.source = coupon.kind || '-upgrade:' || coupon.customer_id AS is_upgrade,
-                   coupon.source = coupon.kind || ':' || coupon.customer_id AS is_first,
+                   coupon.kind || ':' || coupon.customer_id AS first_source,
                    CASE coupon.kind WHEN 'trial' THEN trial_individual ELSE welcome_individual END AS individual,
                    CASE coupon.kind WHEN 'trial' THEN trial_enterprise ELSE welcome_enterprise END AS enterprise,
                    CASE coupon.kind WHEN 'trial' THEN trial_valid_days ELSE credit_valid_days END
@@ -285,10 +285,11 @@ INVARIANTS = (
         )
         SELECT gift.id AS coupon, gift.source, gift.amount, gift.individual, gift.enterprise, gift.account_type,
                gift.registered_at, gift.issued_at, gift.expires_at, gift.validity
-        FROM gift LEFT JOIN gift AS first
-            ON gift.is_upgrade AND first.is_first AND first.customer_id = gift.customer_id AND first.kind = gift.kind
+        FROM gift LEFT JOIN credits_coupon AS first
+            ON gift.is_upgrade AND first.source = gift.first_source
+            AND first.customer_id = gift.customer_id AND first.kind = gift.kind
         WHERE CASE
-            WHEN gift.is_first THEN
+            WHEN gift.source = gift.first_source THEN
                 gift.issued_at >= gift.registered_at AND gift.expires_at = gift.issued_at + gift.validity
                 AND (gift.amount = gift.individual
                      OR (gift.amount = gift.enterprise AND gift.account_type = 'enterprise'))

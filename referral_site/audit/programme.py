@@ -62,11 +62,17 @@ INVARIANTS = (
     ),
     Invariant(
         "friend_registers_after_the_referrer",
-        "A friend registered at the same instant as its referrer, or later.",
+        "A friend registered at the same instant as its referrer, or later; one who came by a link, but for the day by "
+        "which the clock may have been set back in between.",
         """
         SELECT referral.id AS referral, referral.registered_at, referrer.registered_at AS referrer_registered_at
-        FROM referrals_referral AS referral JOIN accounts_user AS referrer ON referrer.id = referral.referrer_id
-        WHERE referrer.registered_at IS NULL OR referral.registered_at < referrer.registered_at
+        FROM referrals_referral AS referral
+        JOIN accounts_user AS referrer ON referrer.id = referral.referrer_id
+        LEFT JOIN accounts_user AS friend ON friend.id = referral.friend_id
+        WHERE referrer.registered_at IS NULL OR (
+            referral.registered_at < referrer.registered_at
+            AND (referral.registered_at < referrer.registered_at - interval '24 hours'
+                 OR friend.signup_attribution ->> 'code' IS NULL))
         """,
     ),
     Invariant(
@@ -77,6 +83,9 @@ INVARIANTS = (
             SELECT DISTINCT event.customer_id
             FROM billing_spendbatch AS batch JOIN billing_spendevent AS event ON event.batch_id = batch.id
             WHERE batch.applied_at IS NULL
+            UNION
+            SELECT customer_id FROM accounts_parkedrow
+            WHERE kind = 'tracking' AND cleared_at IS NULL AND parked_at >= %(now)s - interval '24 hours'
         ), reversals AS (
             SELECT payment_id,
                    sum(CASE type WHEN 'chargeback_reversal' THEN original_amount ELSE -original_amount END) AS change
@@ -102,7 +111,8 @@ INVARIANTS = (
                 FROM referrals_programmeterms
             ) AS terms ON terms.version = referral.terms_id
             LEFT JOIN running ON running.customer_id = referral.friend_id
-            WHERE referral.tracked_at IS NOT NULL AND referral.friend_id NOT IN (SELECT customer_id FROM pending)
+            WHERE referral.tracked_at IS NOT NULL
+              AND NOT EXISTS (SELECT FROM pending WHERE pending.customer_id = referral.friend_id)
             GROUP BY referral.id, terms.version, payout, qualifying_threshold, payout_delay_days, bonus_rate,
                      bonus_window_days, cap_per_friend
         ), earned AS (

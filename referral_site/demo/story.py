@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from accounts.models import AccountType, User
 from accounts.operations import AccountFact, Identity, add_payment_method, import_accounts, pass_verification
 from accounts.operations.demo_clock import hire_demo_staff, open_demo_login
+from accounts.retries import retried
 from billing.operations import SpendFact, record_spend
 from credits.operations import RedemptionFact, record_redemptions
 from referrals.models import FraudFlag, Referral
@@ -60,6 +61,7 @@ FRIENDS = (
 )
 
 
+@retried
 def load_demo(*, now: datetime) -> bool:
     """Load the demo's people and what happened to them; False, and nothing done, where they are there already.
 
@@ -99,6 +101,7 @@ class Story:
         self.settle_at(0)
         self.open_logins()
 
+    @retried
     def bring_people(self) -> None:
         referrer = AccountFact(1, REFERRER_ID, REFERRER, "individual", "US", self.written(REFERRER_JOINED), "")
         friends = [
