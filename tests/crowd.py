@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from accounts.models import IdentityVerification, ImportRun, RefusedFact, User
+from accounts.models import IdentityVerification, ImportRun, ParkedRow, RefusedFact, User
 from billing.models import Product, SpendBatch, SpendEvent, WaitingReversal
 from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionReturn
 from referrals.models import (
@@ -29,6 +29,7 @@ def gather(people: range) -> None:
     IdentityVerification.objects.bulk_create([IdentityVerification(customer=user) for _, user, _ in who])
     runs = ImportRun.objects.bulk_create([ImportRun(kind="spend", started_at=NOW, finished_at=NOW) for _ in people])
     RefusedFact.objects.bulk_create([RefusedFact(run=run, code="id", message="", fact={}) for run in runs])
+    ParkedRow.objects.bulk_create([parked_tracking(friend) for _, _, friend in who])
     gather_credit(who)
     gather_spend(who, runs)
     gather_referrals(who)
@@ -36,6 +37,10 @@ def gather(people: range) -> None:
 
 def person(name: str) -> User:
     return User(account_id=name, email=f"{name}@example.com", created_at=NOW, registered_at=NOW)
+
+
+def parked_tracking(friend: User) -> ParkedRow:
+    return ParkedRow(kind="tracking", key=friend.account_id, customer=friend, error="", parked_at=NOW, tried_at=NOW)
 
 
 def gather_credit(who: list[tuple[int, User, User]]) -> None:

@@ -25,7 +25,7 @@ def register(
     """Register an account as the billing system's file would."""
     user = User.objects.create(
         account_id=name,
-        email=f"{name}@example.com",
+        email=f"{name.lower()}@example.com",
         account_type=account_type,
         created_at=at,
         registered_at=at,

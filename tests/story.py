@@ -10,7 +10,7 @@ from djmoney.money import Money
 
 from accounts.facts import Refusal, Tally
 from accounts.models import User
-from accounts.operations import Identity, advance_run, finish_run, pass_verification, start_run
+from accounts.operations import Identity, Parked, advance_run, finish_run, park, pass_verification, start_run
 from billing.operations import record_spend
 from credits.operations.redemptions import redeem
 from credits.operations.returns import give_back
@@ -45,6 +45,7 @@ def cause_everything() -> None:
     let_an_expired_payout_go(alice, friends["cem"])
     read_a_file(friends["bob"])
     record(refund("bob", "waits", "1", "unknown"), dispute_won("bob", "waits-too", "5", "bob-9"))
+    park(kind="spend", rows=[Parked("billing damaged", ValueError("a damaged row"), fact={})], now=NOW)
     person = Identity("DE", "passport", "C01X00T47")
     pass_verification(user_id=alice.pk, identity=person, account_type="individual", now=NOW)
     gus = register("gus")
@@ -99,7 +100,9 @@ def read_a_file(bob: User) -> None:
     waiting = [refund(bob, "file-waits", "1", "not-there")._replace(line=2)]
     record_spend(source="billing", facts=waiting, now=NOW, run=run, lines_done=2)
     refusal = Refusal(3, "amount", "the amount is zero", {"event_id": "e"})
+    run.refresh_from_db()
     advance_run(run=run, lines_done=3, tally=Tally(refused=1), refusals=[refusal])
+    run.refresh_from_db()
     finish_run(run=run, now=NOW)
 
 

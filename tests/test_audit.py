@@ -325,10 +325,10 @@ def test_what_has_come_may_wait_a_day(change: str, name: str) -> None:
     assert name in breaches(now=NOW + A_DAY + TICK)
 
 
-def run_audit() -> tuple[int, list[str]]:
+def run_audit(*options: str) -> tuple[int, list[str]]:
     printed = StringIO()
     try:
-        call_command("audit", stdout=printed)
+        call_command("audit", *options, stdout=printed)
     except SystemExit as stop:
         return int(str(stop.code)), printed.getvalue().splitlines()
     return 0, printed.getvalue().splitlines()
@@ -349,6 +349,23 @@ def test_command_prints_what_fails_row_by_row_and_exits_1() -> None:
         f"  referral={dans.pk} held=False",
         f"checked={len(INVARIANTS)} failed=1",
     ]
+
+
+def test_command_prints_some_rows_and_counts_the_others() -> None:
+    break_books(Breaker("UPDATE referrals_referral SET held = NOT held"))
+    code, lines = run_audit("--rows", "2")
+    assert code == 1
+    (head,) = [number for number, line in enumerate(lines) if line.startswith("referral_is_held")]
+    assert [line.split("=")[0] for line in lines[head + 1 : head + 4]] == ["  referral", "  referral", "  and 3 more"]
+
+
+def test_command_says_how_long_each_takes_where_it_is_asked_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_audit("--verbosity", "2") == (0, [f"checked={len(INVARIANTS)} failed=0"])
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split()[-1] for line in told] == [invariant.name for invariant in INVARIANTS]
+    assert told[0].startswith(f"1/{len(INVARIANTS)} 0.")
+    run_audit()
+    assert capsys.readouterr().err == ""
 
 
 def test_nightly_job_logs_what_fails(caplog: pytest.LogCaptureFixture) -> None:

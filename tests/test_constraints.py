@@ -47,6 +47,11 @@ ATTEMPTS = {
     "passed_names_its_person": "UPDATE accounts_identityverification SET identity_digest = ''",
     "passed_has_its_instant": "UPDATE accounts_identityverification SET passed_at = NULL",
     "eligible_has_passed": "UPDATE accounts_identityverification SET state = 'refused', passed_at = NULL",
+    "a_row_is_parked_once": """
+        INSERT INTO accounts_parkedrow (kind, key, fact, error, tries, parked_at, tried_at)
+        SELECT kind, key, fact, error, tries, parked_at, tried_at FROM accounts_parkedrow
+    """,
+    "what_is_parked_is_a_fact_or_of_a_customer": "UPDATE accounts_parkedrow SET kind = 'settlement'",
     "a_file_has_one_unfinished_run": """
         INSERT INTO accounts_importrun
             (kind, file_digest, started_at, lines_done, accepted, waiting, duplicate, refused)

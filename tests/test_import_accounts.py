@@ -8,7 +8,6 @@ from io import StringIO
 from itertools import product
 from pathlib import Path
 from threading import Thread
-from time import monotonic, sleep
 from typing import Any
 
 import psycopg2
@@ -28,6 +27,7 @@ from accounts.signals import accounts_registered
 from tests.interruption import interrupt
 from tests.plain_facts import read_account
 from tests.plain_reading import Account, Programme, Terms
+from tests.races.racing import until, waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -54,6 +54,7 @@ def take(*rows: dict[str, str], now: datetime = NOW) -> list[str]:
     facts = [AccountFact(number, *(cells[name] for name in COLUMNS)) for number, cells in enumerate(rows, start=2)]
     run = start_run(kind="accounts", file_digest="", now=now)
     tally = import_accounts(facts=facts, now=now, run=run, lines_done=len(rows) + 1)
+    run.refresh_from_db()
     assert finish_run(run=run, now=now) == tally
     assert tally.accepted + tally.duplicate + tally.refused == len(rows)
     refusals = [f"{refusal.fact['account_id']}: {refusal.code}" for refusal in refusals_of(run)]
@@ -554,7 +555,7 @@ def test_an_address_that_signs_up_meanwhile_is_judged_again(tmp_path: Path) -> N
         cursor.execute(SIGN_UP)
         importing = Thread(target=import_alice)
         importing.start()
-        wait_until_waiting()
+        until(lambda: waiting() > 0)
     importing.join(timeout=20)
     late.close()
     assert known() == {"alice"}
@@ -577,15 +578,3 @@ def import_alice() -> None:
         assert take(row("alice")) == []
     finally:
         connection.close()
-
-
-def wait_until_waiting() -> None:
-    """Wait until a connection waits for a lock."""
-    deadline = monotonic() + 20
-    with connection.cursor() as cursor:
-        while monotonic() < deadline:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone()[0]:
-                return
-            sleep(0.02)
-    raise AssertionError("Nobody waits.")

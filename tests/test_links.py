@@ -8,7 +8,7 @@ from django.test import Client
 from accounts.models import User
 from accounts.operations import add_payment_method, pass_verification, remove_payment_method
 from referrals.models import ReferralLink
-from referrals.operations import disqualify, give_link, switch_link_off, switch_link_on
+from referrals.operations import disqualify, give_link, reinstate, switch_link_off, switch_link_on
 from referrals.operations.links import ALPHABET, CODE_LENGTH
 from tests.facts import register
 from tests.newcomers import NOW, identity, referrer
@@ -54,6 +54,17 @@ def test_disqualified_account_gets_no_link() -> None:
     disqualify(user_id=alice.pk, actor=None, reason="card theft", now=NOW)
     verify(alice)
     assert link_of(alice) is None
+
+
+def test_link_that_a_disqualification_kept_back_comes_with_the_reinstatement() -> None:
+    alice = register("alice")
+    add_payment_method(user_id=alice.pk, now=NOW)
+    disqualify(user_id=alice.pk, actor=None, reason="card theft", now=NOW)
+    verify(alice)
+    reinstate(user_id=alice.pk, actor=None, reason="not her", now=NOW)
+    link = link_of(alice)
+    assert link
+    assert is_working(link)
 
 
 def test_link_given_again_is_the_same() -> None:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from threading import Thread
-from time import monotonic, sleep
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -33,6 +32,7 @@ from credits.operations import (
     redemptions,
     revoke_coupons,
 )
+from tests.races.racing import until, waiting
 
 # Customers have the coupons and debts that these tests give them, without a registration or a grant.
 pytestmark = [
@@ -388,18 +388,6 @@ def held(table: str, pk: int) -> Iterator[None]:
         yield
 
 
-def wait_until_waiting(number: int) -> None:
-    """Wait until so many connections wait for a lock."""
-    deadline = monotonic() + 20
-    with connection.cursor() as cursor:
-        while monotonic() < deadline:
-            cursor.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone()[0] >= number:
-                return
-            sleep(0.02)
-    raise AssertionError("They do not wait.")
-
-
 def at_once(only: Coupon, *acts: Callable[[], object]) -> list[str]:
     """Let the acts run, one after the other, up to where they wait for the coupon or each other; then let them go.
 
@@ -422,7 +410,7 @@ def at_once(only: Coupon, *acts: Callable[[], object]) -> list[str]:
     with held("credits_coupon", only.pk):
         for number, thread in enumerate(threads, start=1):
             thread.start()
-            wait_until_waiting(number)
+            until(lambda number=number: waiting() >= number)
     for thread in threads:
         thread.join(timeout=20)
     return sorted(ends)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -13,10 +16,9 @@ from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 from djmoney.money import Money
 
-from accounts.models import User
+from accounts.models import ParkedRow, User
 from credits.models import Coupon, CouponEntry, CreditAccount, Debt
 from credits.operations import expire_coupons, redeem
-from referrals import reckoning
 from referrals.models import FraudFlag, Referral, Reward
 from referrals.operations import (
     Due,
@@ -31,7 +33,10 @@ from referrals.operations import (
     track,
 )
 from referrals.operations import settlement as settlement_module
+from referrals.operations.plain_grants import PlainGrants, grant_plain
 from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, refund, register
+from tests.races.racing import Meeting, meeting_after
+from tests.sweeps import nothing_is_plain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -321,24 +326,21 @@ def test_two_beats_at_once_grant_once(alice: User) -> None:
     assert Reward.objects.filter(n__gt=1).count() == 0
 
 
-def test_without_the_lock_two_sweeps_collide_and_the_key_decides(alice: User, example_1: User) -> None:
-    """The control: with the CreditAccount and Referral locks off, both sweeps reckon the same grant."""
-    barrier = threading.Barrier(2, timeout=10)
-    reckon = reckoning.reckon
+@pytest.mark.parametrize(("step", "way"), [("grant_plain", nullcontext), ("reckon", nothing_is_plain)])
+def test_without_the_lock_two_sweeps_collide_and_the_key_decides(
+    alice: User, example_1: User, step: str, way: Callable[[], AbstractContextManager[Any]]
+) -> None:
+    """The control: with the CreditAccount and Referral locks off, both sweeps come to the same grant."""
     unlocked = settlement_sql.LOCK_DUE_REFERRALS.replace("FOR NO KEY UPDATE", "")
-
-    def reckon_together(*args: object, **options: object) -> object:
-        outcome = reckon(*args, **options)  # type: ignore[arg-type]
-        barrier.wait()
-        return outcome
-
     with (
         patch.object(settlement_module, "lock_accounts", lambda customer_ids, skip_locked: customer_ids),
         patch.object(settlement_sql, "LOCK_DUE_REFERRALS", unlocked),
-        patch.object(settlement_module, "reckon", reckon_together),
+        way(),
+        meeting_after(settlement_module, step, Meeting(2)),
     ):
         raised = in_threads(*[lambda: settle_at(PAYOUT_DUE)] * 2)
-    assert [type(problem).__name__ for problem in raised] == ["IntegrityError"]
+    assert raised == []
+    assert ParkedRow.objects.get().error.startswith("IntegrityError 23505"), "one of them was undone"
     assert granted(example_1) == (20, 0)
     assert coupons(alice, "payout") == [(20, 20)]
 
@@ -420,7 +422,6 @@ def test_what_becomes_due_during_a_sweep_waits_for_the_next_one(alice: User, exa
 
 def test_a_hold_waits_for_the_sweep_that_grants_and_stops_the_next_one(alice: User, example_1: User) -> None:
     order: list[str] = []
-    reckon = reckoning.reckon
 
     def hold() -> None:
         open_flag(
@@ -436,16 +437,17 @@ def test_a_hold_waits_for_the_sweep_that_grants_and_stops_the_next_one(alice: Us
 
     thread = threading.Thread(target=lambda: in_threads(hold))
 
-    def reckon_while_staff_hold(*args: object, **options: object) -> object:
+    def grant_while_staff_hold(**options: Any) -> PlainGrants:
         thread.start()
         thread.join(0.5)
-        order.append("reckoned")
-        return reckon(*args, **options)  # type: ignore[arg-type]
+        plain = grant_plain(**options)
+        order.append("granted")
+        return plain
 
-    with patch.object(settlement_module, "reckon", reckon_while_staff_hold):
+    with patch.object(settlement_module, "grant_plain", grant_while_staff_hold):
         settle_at(PAYOUT_DUE)
     thread.join(20)
-    assert order == ["reckoned", "held"]
+    assert order == ["granted", "held"]
     assert granted(example_1)[0] == 20
     settle_at(BONUS_DUE)
     assert granted(example_1)[1] == 0

@@ -21,7 +21,7 @@ from accounts.operations import (
 from credits.models import Coupon, CouponEntry
 from credits.operations import redeem
 from referrals.models import ProgrammeTerms, Referral
-from referrals.operations import disqualify, grant_enterprise_difference, lift_refusal, refuse
+from referrals.operations import disqualify, grant_enterprise_difference, lift_refusal, refuse, reinstate
 from tests.facts import JANUARY, register
 from tests.newcomers import NOW, identity
 
@@ -206,8 +206,10 @@ def test_welcome_difference_that_a_refusal_kept_back_follows_when_it_is_lifted()
     assert set(upgrades_of(bob)) == {"trial", "welcome"}
 
 
-def test_disqualified_account_gets_no_difference() -> None:
+def test_disqualified_account_gets_no_difference_before_it_is_reinstated() -> None:
     bob = register("bob", referred_by=register("alice"))
     disqualify(user_id=bob.pk, actor=None, reason="fraud", now=JANUARY + DAY)
     verify(bob, account_type="enterprise", at=JANUARY + 2 * DAY)
     assert upgrades_of(bob) == {}
+    reinstate(user_id=bob.pk, actor=None, reason="no fraud", now=JANUARY + 3 * DAY)
+    assert set(upgrades_of(bob)) == {"trial", "welcome"}

@@ -27,7 +27,17 @@ JANUARY_TO_JUNE, FEBRUARY_TO_OCTOBER = (0, 150), (31, 300)
 OWN_IDS, SHARED_IDS = 400, 60
 """Ids of payments: so many a process, which others may reverse; and so many that all processes send."""
 
-REFUSES = ("UnableToDecide", "UnableToRedeem", "UnableToGiveBack")
+REFUSES = (
+    "UnableToDecide",
+    "UnableToRedeem",
+    "UnableToGiveBack",
+    "UnableToSignUp",
+    "UnableToVerify",
+    "UnableToAddPaymentMethod",
+)
+
+GO = "go"
+"""The file beside the logs whose presence is the sign to begin."""
 
 OVERTAKEN = "another process"
 """Two processes import files with the same content: the command says so, and the other tells what became of it."""
@@ -37,15 +47,32 @@ def main(seed: int, operations: int, seconds: float, log: Path, *, without: str)
     import django
 
     django.setup()
+    hash_passwords_quickly()
     take_out(without)
-    deadline = monotonic() + seconds
     with log.open("w", encoding="utf-8") as lines, TemporaryDirectory() as folder:
-        hammer = Hammer(seed, Path(folder))
+        # Without a lock of spend or credit, all blows go where it is missing.
+        hammer = Hammer(seed, Path(folder), with_newcomers=not without)
+        wait_for_the_others(log)
+        deadline = monotonic() + seconds
         for _ in range(operations):
             if monotonic() > deadline:
                 break
             lines.write(json.dumps(hammer.strike()) + "\n")
         lines.write(json.dumps(hammer.conflicts()) + "\n")
+
+
+def wait_for_the_others(log: Path) -> None:
+    """Say that this process is ready, and wait for the sign to begin: the first to come would have no rivals."""
+    log.with_suffix(".ready").touch()
+    while not log.with_name(GO).exists():
+        sleep(0.01)
+
+
+def hash_passwords_quickly() -> None:
+    """Hash them as all tests do: the product takes its time on purpose."""
+    from django.conf import settings
+
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def take_out(lock: str) -> None:
@@ -76,18 +103,19 @@ def take_out(lock: str) -> None:
 class Hammer:
     """Strikes at random, and says what it did and what it was told."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
-        from accounts.models import User
+    def __init__(self, seed: int, folder: Path, *, with_newcomers: bool) -> None:
         from referrals.models import Referral
+        from tests.races.hammer_newcomers import Newcomers, gathered
 
         self.random = Random(seed)
         self.seed = seed
         self.folder = folder
         self.strikes = 0
-        self.people = list(User.objects.filter(registered_at__isnull=False).order_by("pk"))
+        self.people = list(gathered())
         self.friends = [user for user in self.people if user.signup_attribution]
-        self.referrers = list(User.objects.filter(pk__in=Referral.objects.values("referrer")).order_by("pk"))
-        self.referrals = list(Referral.objects.order_by("pk").values_list("pk", flat=True))
+        referrals = Referral.objects.filter(friend__in=self.people).order_by("pk")
+        self.referrers = list(gathered().filter(pk__in=referrals.values("referrer")))
+        self.referrals = list(referrals.values_list("pk", flat=True))
         self.acts: list[tuple[int, Callable[[], dict[str, Any]]]] = [
             (30, self.spend),
             (6, self.spend_file),
@@ -103,6 +131,8 @@ class Hammer:
             (1, self.disqualify),
             (2, self.reinstate),
         ]
+        if with_newcomers:
+            self.acts += Newcomers(self.random, seed, folder).acts
 
     def strike(self) -> dict[str, Any]:
         """Do something; return what, and what came of it. An error that no door foresees is what the test looks for."""

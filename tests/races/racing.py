@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pgtrigger
 from django.db import connection, connections
+from django.db.models import Model, QuerySet
 
 from tests import pristine
 
@@ -86,9 +87,9 @@ class Meeting:
         until(lambda: self._arrived + waiting() >= self.parties)
 
 
-def until(it_is_so: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = monotonic() + LONGEST_WAIT
+def until(it_is_so: Callable[[], bool], *, within: float = LONGEST_WAIT) -> None:
+    """Wait until something is so, at most so many seconds."""
+    deadline = monotonic() + within
     while not it_is_so():
         assert monotonic() < deadline, "It does not come about."
         sleep(0.01)
@@ -154,6 +155,32 @@ def without_locks(*modules: Any) -> Iterator[None]:
     finally:
         for one in patches:
             one.stop()
+
+
+@contextmanager
+def without_row_locks(model: type[Model]) -> Iterator[None]:
+    """Let `select_for_update` read a model's rows without their lock."""
+    lock = QuerySet.select_for_update
+
+    def lock_others(rows: QuerySet[Any], *args: Any, **options: Any) -> QuerySet[Any]:
+        return rows.all() if rows.model is model else lock(rows, *args, **options)
+
+    with patch.object(QuerySet, "select_for_update", lock_others):
+        yield
+
+
+@contextmanager
+def without_condition(model: type[Model], **condition: Any) -> Iterator[None]:
+    """Leave a condition out of the filters of a model: that of a conditional UPDATE."""
+    filter_by = QuerySet.filter
+
+    def filter_by_others(rows: QuerySet[Any], *args: Any, **wanted: Any) -> QuerySet[Any]:
+        if rows.model is model and condition.items() <= wanted.items():
+            wanted = {name: value for name, value in wanted.items() if name not in condition}
+        return filter_by(rows, *args, **wanted)
+
+    with patch.object(QuerySet, "filter", filter_by_others):
+        yield
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from djmoney.money import Money
 
 from accounts.facts import Receipt
-from accounts.models import User
+from accounts.models import ParkedRow, User
 from credits.models import Coupon, Debt
 from credits.operations import (
     RedemptionFact,
@@ -175,7 +175,9 @@ def test_a_redemption_and_a_clawback_share_the_coupon(alice: User, bob: User) ->
 
 
 def test_control_without_the_lock_the_coupon_would_be_spent_and_revoked(alice: User, bob: User) -> None:
-    assert spend_while_it_is_clawed_back(alice, bob, unlocked()) == ["IntegrityError", "done"]
+    """The check on the coupon stops whichever comes second: the order fails, or the sweep is parked."""
+    ends = spend_while_it_is_clawed_back(alice, bob, unlocked())
+    assert (ends == ["IntegrityError", "done"]) is not ParkedRow.objects.filter(error__contains="23514").exists()
 
 
 def spend_while_an_order_returns(alice: User, lock: AbstractContextManager[None]) -> list[str]:
@@ -208,6 +210,28 @@ def test_two_returns_of_one_redemption_give_back_what_it_used(alice: User) -> No
 
 def test_control_without_the_lock_two_returns_would_give_back_twice(alice: User) -> None:
     assert return_twice(alice, unlocked()) == ["IntegrityError", "done"]
+
+
+def the_same_return_twice(alice: User, lock: AbstractContextManager[None]) -> list[str]:
+    order(alice, 10)()
+    with lock, all_read_before_any_writes(2):
+        return names(at_once(refund_of(4), refund_of(4)))
+
+
+def test_the_same_return_twice_at_once_counts_once(alice: User) -> None:
+    assert the_same_return_twice(alice, nullcontext()) == ["done", "done"]
+    assert parts() == {"remaining": 14, "redeemed": 6}
+
+
+def test_the_key_alone_lets_the_same_return_count_once(alice: User) -> None:
+    assert the_same_return_twice(alice, unlocked()) == ["done", "done"]
+    assert parts() == {"remaining": 14, "redeemed": 6}
+
+
+def test_control_without_lock_and_key_the_same_return_counts_twice(alice: User) -> None:
+    with without_constraint("a_return_counts_once"):
+        assert the_same_return_twice(alice, unlocked()) == ["done", "done"]
+        assert parts() == {"remaining": 18, "redeemed": 2}
 
 
 def test_a_redemption_and_its_own_return_end_with_both_or_without_the_return(alice: User) -> None:

@@ -6,19 +6,23 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
+from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts.models import ImportRun, User
 from accounts.operations import (
     AccountFact,
+    Parked,
     UnableToAdvanceRun,
+    finish_run,
     import_accounts,
     imports,
     imports_sql,
+    park,
     sign_up,
     start_run,
 )
@@ -28,12 +32,16 @@ from accounts.operations import (
 from accounts.operations import (
     registration as sign_up_module,
 )
+from billing.models import SpendBatch
 from credits.models import Coupon
 from referrals import reckoning
 from referrals.models import FraudFlag, Referral
-from referrals.operations import open_flag, settle, settlement, settlement_sql, track, tracking
+from referrals.operations import open_flag, plain_grants, settle, settlement, settlement_sql, track, tracking
+from referrals.operations.plain_grants import PlainGrants, grant_plain
+from tests.database import empty_database
 from tests.facts import NOW, day, fact, record, refund, register
 from tests.newcomers import PASSWORD, referrer
+from tests.races.late_writes import meanwhile
 from tests.races.racing import (
     LONGEST_WAIT,
     Meeting,
@@ -46,8 +54,10 @@ from tests.races.racing import (
     slow_inserts,
     until,
     waiting,
+    without_condition,
     without_constraint,
 )
+from tests.sweeps import nothing_is_plain
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,7 +84,9 @@ def of(friend: User) -> Referral:
 # Tracking
 
 
-WRITE_LATE = "FROM earned CROSS JOIN (SELECT pg_advisory_xact_lock(20260103)) AS a_gate\nWHERE"
+def spend_and_track(bob: User, event_id: str, amount: str) -> None:
+    record(fact(bob, event_id, amount, day(1, 6)))
+    track(now=NOW, wait=False)
 
 
 def track_while_another_reads_slowly(bob: User, lock: AbstractContextManager[None]) -> Decimal:
@@ -82,39 +94,10 @@ def track_while_another_reads_slowly(bob: User, lock: AbstractContextManager[Non
 
     Return the qualifying spend in the end, when both batches are marked as applied.
     """
-    recompute, slow = tracking.recompute, tracking.RECOMPUTE.replace("FROM earned\nWHERE", WRITE_LATE)
-    assert slow != tracking.RECOMPUTE
-    closed, reading, tracked = threading.Event(), threading.Event(), threading.Event()
-
-    def keep_the_gate() -> None:
-        with outside() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(20260103)")
-            closed.set()
-            until(lambda: tracked.is_set() or waiting() >= 2)
-
-    def track_slowly() -> None:
-        assert closed.wait(LONGEST_WAIT)
-        track(now=NOW)
-
-    def recompute_slowly(*, referral_ids: list[int], now: object) -> None:
-        if reading.is_set():
-            recompute(referral_ids=referral_ids, now=NOW)
-            return
-        reading.set()
-        with connection.cursor() as cursor:
-            cursor.execute(slow, {"referrals": referral_ids, "now": NOW})
-
-    def come_later() -> None:
-        until(lambda: reading.is_set() and waiting() >= 1)
-        record(fact(bob, "young", "15", day(1, 6)))
-        track(now=NOW, wait=False)
-        tracked.set()
-
-    record(fact(bob, "old", "10", day(1, 5)))
-    track(now=NOW)
+    spend_and_track(bob, "old", "10")
     record(fact(bob, "middle", "1", day(1, 5)))
-    with lock, patch.object(tracking, "recompute", recompute_slowly):
-        assert names(at_once(keep_the_gate, track_slowly, come_later)) == ["done"] * 3
+    with lock:
+        meanwhile(tracking, lambda: track(now=NOW), lambda: spend_and_track(bob, "young", "15"))
     assert track(now=NOW) == 0
     return Decimal(of(bob).qualifying_spend.amount)
 
@@ -129,11 +112,52 @@ def test_control_without_the_lock_the_slower_tracking_loses_the_younger_batch(bo
     assert track_while_another_reads_slowly(bob, lock) == 11
 
 
-def track_while_it_is_settled(alice: User, bob: User, lock: AbstractContextManager[None]) -> list[str]:
-    """Take the payment back once a sweep has reckoned with it; return what came first."""
+def track_for_the_first_time(bob: User, lock: AbstractContextManager[None]) -> Decimal:
+    """Track a friend without spend for the first time, slowly, while the first spend comes and is tracked."""
+    with lock:
+        meanwhile(tracking, lambda: track(now=NOW), lambda: spend_and_track(bob, "first", "15"))
+    return Decimal(of(bob).qualifying_spend.amount)
+
+
+def test_the_first_tracking_of_a_friend_does_not_lose_spend_that_comes_meanwhile(bob: User) -> None:
+    assert track_for_the_first_time(bob, nullcontext()) == 15
+
+
+@pytest.mark.untrue_rows
+def test_control_without_the_lock_the_first_tracking_loses_it(bob: User) -> None:
+    assert track_for_the_first_time(bob, replaced(tracking, "LOCK", "FOR NO KEY UPDATE", "")) == 0
+
+
+def track_who_is_parked(bob: User, lock: AbstractContextManager[None]) -> Decimal:
+    """Try a friend again who could not be tracked before, slowly, while other spend comes and is tracked."""
+    track(now=NOW)
+    record(fact(bob, "old", "10", day(1, 5)))
+    SpendBatch.objects.update(applied_at=NOW)
+    park(kind="tracking", rows=[Parked(str(of(bob).pk), ValueError("a test"), customer_id=bob.pk)], now=NOW)
+    with lock:
+        meanwhile(tracking, lambda: track(now=NOW), lambda: spend_and_track(bob, "young", "15"))
+    return Decimal(of(bob).qualifying_spend.amount)
+
+
+def test_another_try_with_a_parked_friend_does_not_lose_spend_that_comes_meanwhile(bob: User) -> None:
+    assert track_who_is_parked(bob, nullcontext()) == 25
+
+
+@pytest.mark.untrue_rows
+def test_control_without_the_lock_the_other_try_loses_it(bob: User) -> None:
+    assert track_who_is_parked(bob, replaced(tracking, "LOCK_PARKED", "FOR NO KEY UPDATE", "-- ")) == 10
+
+
+def take_back_during_a_sweep(bob: User) -> None:
+    """Let bob pay, and let the refund be recorded but not tracked."""
     record(fact(bob, "p", "20", day(1, 5)))
     track(now=NOW)
     record(refund(bob, "r", "1", "p"))
+
+
+def track_while_it_is_reckoned(bob: User, lock: AbstractContextManager[None]) -> list[str]:
+    """Track a refund once a sweep has reckoned without it; return what came first."""
+    take_back_during_a_sweep(bob)
     order: list[str] = []
     reckoned = threading.Event()
     reckon = reckoning.reckon
@@ -147,25 +171,69 @@ def track_while_it_is_settled(alice: User, bob: User, lock: AbstractContextManag
         outcome = reckon(*args, **options)  # type: ignore[arg-type]
         reckoned.set()
         until(lambda: bool(waiting() or order))
-        order.append("reckoned")
+        order.append("granted")
         return outcome
 
     tracked_before = patch.object(settlement, "track", lambda **options: 0)
-    with lock, tracked_before, patch.object(settlement, "reckon", reckon_and_wait):
+    with lock, tracked_before, nothing_is_plain(), patch.object(settlement, "reckon", reckon_and_wait):
         assert names(at_once(lambda: settle(as_of=DUE, now=NOW), track_it)) == ["done", "done"]
     return order
 
 
-def test_tracking_waits_for_the_sweep_that_has_reckoned(alice: User, bob: User) -> None:
-    assert track_while_it_is_settled(alice, bob, nullcontext()) == ["reckoned", "tracked"]
+GRANT_LATE = "FROM due CROSS JOIN (SELECT pg_advisory_xact_lock(20260104)) AS a_gate\n)"
+
+
+def track_while_it_is_granted(bob: User, lock: AbstractContextManager[None]) -> list[str]:
+    """Track a refund while a plain grant, which reads at once and writes late, stands between; return what came first.
+
+    Whoever keeps the gate opens it when tracking is done, or waits for the sweep.
+    """
+    take_back_during_a_sweep(bob)
+    order: list[str] = []
+    closed = threading.Event()
+
+    def keep_the_gate() -> None:
+        with outside() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(20260104)")
+            closed.set()
+            until(lambda: bool(order) or waiting() >= 2)
+
+    def sweep() -> None:
+        assert closed.wait(LONGEST_WAIT)
+        settle(as_of=DUE, now=NOW)
+
+    def track_it() -> None:
+        until(lambda: closed.is_set() and waiting() >= 1)
+        track(now=NOW)
+        order.append("tracked")
+
+    def grant_slowly(**options: Any) -> PlainGrants:
+        plain = grant_plain(**options)
+        order.append("granted")
+        return plain
+
+    slowly = replaced(plain_grants, "GRANT_PLAIN", "FROM due\n)", GRANT_LATE)
+    tracked_before = patch.object(settlement, "track", lambda **options: 0)
+    with lock, slowly, tracked_before, patch.object(settlement, "grant_plain", grant_slowly):
+        assert names(at_once(keep_the_gate, sweep, track_it)) == ["done"] * 3
+    return order
+
+
+WAYS = pytest.mark.parametrize("race", [track_while_it_is_granted, track_while_it_is_reckoned])
+Race = Callable[[User, AbstractContextManager[None]], list[str]]
+
+
+@WAYS
+def test_tracking_waits_for_the_sweep_that_grants(bob: User, race: Race) -> None:
+    assert race(bob, nullcontext()) == ["granted", "tracked"]
     settle(as_of=DUE, now=NOW)
     assert of(bob).payout_granted.amount == 0
     assert Coupon.objects.get(kind="payout").revoked.amount == 20
 
 
-def test_control_without_the_lock_a_sweep_grants_what_is_no_longer_earned(alice: User, bob: User) -> None:
-    lock = replaced(settlement_sql, *NO_REFERRAL_LOCK)
-    assert track_while_it_is_settled(alice, bob, lock) == ["tracked", "reckoned"]
+@WAYS
+def test_control_without_the_lock_a_sweep_grants_what_is_no_longer_earned(bob: User, race: Race) -> None:
+    assert race(bob, replaced(settlement_sql, *NO_REFERRAL_LOCK)) == ["tracked", "granted"]
     assert (of(bob).payout_earned.amount, of(bob).payout_granted.amount) == (0, 20)
 
 
@@ -270,6 +338,28 @@ def test_two_imports_of_one_file_at_once_register_each_account_once() -> None:
     assert any(isinstance(end, UnableToAdvanceRun) for end in ends)
     assert (User.objects.count(), Referral.objects.count()) == (5, 4)
     assert ImportRun.objects.get().accepted == 5
+
+
+def test_control_without_the_condition_the_run_counts_each_line_twice() -> None:
+    with without_condition(ImportRun, lines_done=0):
+        assert names(at_once(importer(crowd(), "one"), importer(crowd(), "one"))) == ["done", "done"]
+    run = ImportRun.objects.get()
+    assert (run.lines_done, run.accepted, run.duplicate) == (6, 5, 5)
+    empty_database()
+
+
+def finish_twice(condition: AbstractContextManager[None]) -> list[str]:
+    runs = [start_run(kind=ImportRun.Kind.ACCOUNTS, file_digest="one", now=NOW) for _ in range(2)]
+    with condition:
+        return names(at_once(*[lambda run=run: finish_run(run=run, now=NOW) for run in runs]))
+
+
+def test_a_run_that_two_finish_at_once_is_told_to_one_of_them() -> None:
+    assert finish_twice(nullcontext()) == ["done", "overtaken"]
+
+
+def test_control_without_the_condition_it_is_told_to_both() -> None:
+    assert finish_twice(without_condition(ImportRun, finished_at=None, lines_done=0)) == ["done", "done"]
 
 
 def start_twice() -> int:

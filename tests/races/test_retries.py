@@ -9,21 +9,37 @@ from decimal import Decimal
 from io import StringIO
 from itertools import count
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
+from django.test import Client
 from djmoney.money import Money
 
 from accounts import retries
-from accounts.models import User
+from accounts.models import ImportRun, User
+from accounts.operations import (
+    add_payment_method,
+    advance_run,
+    confirm_address,
+    imports,
+    pass_verification,
+    sign_up,
+    start_run,
+)
+from accounts.operations import register as registered
 from accounts.retries import MOST_TRIES, conflicts, retried
 from billing.models import SpendEvent
+from billing.operations import spend
 from credits.models import Coupon
-from credits.operations import RedemptionFact, give_back, lock_accounts, record_redemptions, redeem
+from credits.operations import RedemptionFact, give_back, lock_accounts, record_redemptions, redeem, redemptions
 from referrals.models import Referral
 from referrals.operations import open_flag, refuse, settle, track
 from tests.facts import NOW, day, fact, record, register
+from tests.newcomers import PASSWORD, confirm, fill_in, identity
 from tests.races.racing import at_once, names
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,7 +51,11 @@ BEGIN
     IF nextval('failures') <= {times} THEN RAISE SQLSTATE '{sqlstate}'; END IF;
     RETURN new;
 END $$;
-CREATE TRIGGER fail_at_first BEFORE INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION fail_at_first()
+CREATE {trigger} EXECUTE FUNCTION fail_at_first()
+"""
+AT_THE_STATEMENT = "TRIGGER fail_at_first BEFORE INSERT OR UPDATE ON {table} FOR EACH STATEMENT"
+AT_COMMIT = """
+CONSTRAINT TRIGGER fail_at_first AFTER INSERT OR UPDATE ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
 """
 FAIL_NO_MORE = "DROP TRIGGER fail_at_first ON {table}; DROP FUNCTION fail_at_first(); DROP SEQUENCE failures"
 
@@ -55,10 +75,10 @@ def bob(alice: User) -> User:
 
 
 @contextmanager
-def failing(table: str, times: int, sqlstate: str = "40P01") -> Iterator[None]:
-    """Let the first statements that write to this table be undone, as a deadlock undoes them."""
+def failing(table: str, times: int, sqlstate: str = "40P01", *, trigger: str = AT_THE_STATEMENT) -> Iterator[None]:
+    """Let the first writes to this table be undone, as a deadlock undoes a statement, or a conflict a commit."""
     with connection.cursor() as cursor:
-        cursor.execute(FAIL.format(table=table, times=times, sqlstate=sqlstate))
+        cursor.execute(FAIL.format(trigger=trigger.format(table=table), times=times, sqlstate=sqlstate))
     try:
         yield
     finally:
@@ -93,12 +113,13 @@ def crosswise(first: User, second: User, *, whole: Callable[..., Callable[..., o
     return names(at_once(locker(first, second), locker(second, first)))
 
 
-def test_a_deadlock_is_tried_again_and_both_succeed(alice: User) -> None:
+def test_a_deadlock_is_tried_again_and_both_succeed(alice: User, caplog: pytest.LogCaptureFixture) -> None:
     carol = register("carol")
     ends: list[str] = []
     added = counted(lambda: ends.extend(crosswise(alice, carol, whole=retried)))
     assert ends == ["done", "done"]
     assert [(kind, outcome, count) for (_, kind, outcome), count in added.items()] == [("deadlock", "retried", 1)]
+    assert "deadlock in" in caplog.text
 
 
 def test_control_without_the_retry_one_of_them_fails(alice: User) -> None:
@@ -178,6 +199,18 @@ def return_five(alice: User) -> object:
     )
 
 
+def begin(email: str = "dave@example.com") -> User:
+    return sign_up(email=email, password=PASSWORD, country="DE", attribution={}, now=NOW)
+
+
+def confirm_dave(dave: User) -> object:
+    return confirm_address(user_id=dave.pk, confirm=lambda: registered(user_id=dave.pk, now=NOW))
+
+
+def verify(alice: User) -> object:
+    return pass_verification(user_id=alice.pk, identity=identity("P1"), account_type="enterprise", now=NOW)
+
+
 def hold(referral: Referral) -> object:
     return open_flag(
         referral_id=referral.pk, rule="a test", severity="hold", evidence={}, actor=None, reason="a test", now=NOW
@@ -201,14 +234,20 @@ ACTS: dict[str, tuple[str, Callable[[User, Referral], object]]] = {
         "referrals_decision",
         lambda _, referral: refuse(referral_id=referral.pk, actor=None, reason="a test", now=NOW),
     ),
+    "sign_up": ("accounts_user", lambda *_: begin()),
+    "confirm_address": ("credits_coupon", lambda *_: confirm_dave(begin())),
+    "pass_verification": ("credits_coupon", lambda alice, _: verify(alice)),
+    "add_payment_method": ("accounts_user", lambda alice, _: add_payment_method(user_id=alice.pk, now=NOW)),
+    "start_run": ("accounts_importrun", lambda *_: start_run(kind="spend", file_digest="one", now=NOW)),
 }
 
 
+@pytest.mark.parametrize("trigger", [AT_THE_STATEMENT, AT_COMMIT], ids=["statement", "commit"])
 @pytest.mark.parametrize("name", ACTS)
-def test_every_operation_that_locks_begins_anew(alice: User, bob: User, name: str) -> None:
+def test_every_operation_that_locks_begins_anew(alice: User, bob: User, name: str, trigger: str) -> None:
     """Undone twice, it leaves one trace, and the books add up."""
     table, act = ACTS[name]
-    with failing(table, times=2):
+    with failing(table, times=2, trigger=trigger):
         added = counted(lambda: act(alice, Referral.objects.get(friend=bob)))
     assert sum(added.values()) == 2
     assert {outcome for _, _, outcome in added} == {"retried"}
@@ -220,16 +259,73 @@ def test_a_wait_is_short() -> None:
     assert sum(retries.FIRST_WAIT * 2**place for place in range(MOST_TRIES - 1)) < 0.5
 
 
-def test_an_import_of_accounts_reads_its_file_anew(tmp_path: Path) -> None:
-    path = tmp_path / "accounts.csv"
-    path.write_text(
-        "account_id,email,account_type,country,registered_at,referred_by\n"
-        "alice,alice@example.com,individual,DE,2026-01-01T00:00:00Z,\n"
-        "bob,bob@example.com,individual,DE,2026-01-01T00:00:00Z,alice\n"
-    )
-    said = StringIO()
-    with failing("accounts_user", times=2):
-        added = counted(lambda: call_command("import_accounts", str(path), stdout=said))
+FILES = {
+    "import_accounts": (
+        "account_id,email,account_type,country,registered_at,referred_by",
+        "carol,carol@example.com,individual,DE,2026-01-01T00:00:00Z,",
+        "dave,dave@example.com,individual,DE,2026-01-01T00:00:00Z,carol",
+    ),
+    "import_spend": (
+        "event_id,account_id,type,product,currency,amount,occurred_at,payment_id",
+        "p2,bob,payment,ecs,USD,5,2026-02-01T00:00:00Z,",
+        "r2,bob,refund,,USD,1,2026-02-01T00:00:00Z,p2",
+    ),
+    "import_redemptions": (
+        "redemption_id,account_id,amount,occurred_at",
+        "o1,alice,5,2026-03-02T00:00:00Z",
+        "o2,alice,5,2026-03-02T00:00:00Z",
+    ),
+}
+
+
+def read_file(command: str, folder: Path) -> str:
+    """Import the command's file, a row a transaction where it can be; return what it says in the end."""
+    path, said = folder / "facts.csv", StringIO()
+    path.write_text("\n".join(FILES[command]) + "\n")
+    chunks = {} if command == "import_accounts" else {"chunk_size": 1}
+    call_command(command, str(path), stdout=said, **chunks)
+    return said.getvalue().splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", FILES)
+@pytest.mark.parametrize("trigger", [AT_THE_STATEMENT, AT_COMMIT], ids=["statement", "commit"])
+def test_an_import_that_is_undone_goes_on_from_where_it_was(
+    bob: User, tmp_path: Path, command: str, trigger: str
+) -> None:
+    with failing("accounts_importrun", times=3, trigger=trigger):
+        assert read_file(command, tmp_path) == "accepted=2 waiting=0 duplicate=0 refused=0"
+    run = ImportRun.objects.get()
+    assert (run.lines_done, run.accepted) == (3, 2)
+    assert run.finished_at is not None
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [(imports, "import_accounts"), (spend, "import_spend"), (redemptions, "import_redemptions")],
+)
+def test_control_a_run_that_moves_before_the_commit_overtakes_itself(
+    bob: User, tmp_path: Path, module: ModuleType, command: str
+) -> None:
+    """Its reader would believe that the lines are done which the database has undone."""
+
+    def move_at_once(*, run: ImportRun, lines_done: int, **rest: Any) -> None:
+        advance_run(run=run, lines_done=lines_done, **rest)
+        run.lines_done = lines_done
+
+    with (
+        patch.object(module, "advance_run", move_at_once),
+        # after the insert of the run, which is its start
+        failing("accounts_importrun", times=1, trigger=AT_COMMIT.replace("INSERT OR ", "")),
+        pytest.raises(CommandError, match="another process"),
+    ):
+        read_file(command, tmp_path)
+
+
+def test_a_confirmation_that_is_undone_says_so_once(client: Client) -> None:
+    fill_in(client, "dave@example.com")
+    with failing("account_emailaddress", times=2, trigger=AT_COMMIT):
+        added = counted(lambda: confirm(client))
     assert list(added.values()) == [2]
-    assert "accepted=2 waiting=0 duplicate=0 refused=0" in said.getvalue()
-    assert User.objects.count() == 2
+    assert User.objects.get().is_registered
+    page = client.get("/", follow=True).content.decode()
+    assert page.count("dave@example.com is confirmed.") == 1

@@ -17,7 +17,7 @@ from billing.operations import Receipt, SpendFact, spend, spend_sql
 from tests.books import breaches
 from tests.database import empty_database
 from tests.facts import codes, day, fact, record, refund, register
-from tests.races.racing import Meeting, at_once, meeting_after, replaced, slow_inserts, without_constraint
+from tests.races.racing import Meeting, at_once, meeting_after, names, replaced, slow_inserts, without_constraint
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -152,6 +152,30 @@ def test_control_without_the_lock_two_refunds_exceed_their_payment(bob: User) ->
     assert [codes(receipt) for receipt in receipts] == [[], []]
     assert breaches()
     empty_database()
+
+
+def wait_twice(bob: User) -> list[Receipt]:
+    """Record one refund of an unknown payment twice at once, with no lock between the two."""
+    early = [refund(bob, "r", "3", "not there")]
+    with patch.object(spend, "POISON", ()):  # no second look
+        return race(early, early, lock=NO_LOCK)
+
+
+def test_the_same_waiting_refund_twice_at_once_waits_once(bob: User) -> None:
+    early = [refund(bob, "r", "3", "not there")]
+    receipts = race(early, early)
+    assert sum((receipt.tally for receipt in receipts), Tally()) == Tally(waiting=1, duplicate=1)
+
+
+def test_the_key_alone_lets_it_wait_once(bob: User) -> None:
+    assert names(wait_twice(bob)) == ["IntegrityError", "done"]
+    assert WaitingReversal.objects.count() == 1
+
+
+def test_control_without_lock_and_key_it_waits_twice(bob: User) -> None:
+    with without_constraint("a_waiting_event_counts_once"):
+        wait_twice(bob)
+        assert WaitingReversal.objects.count() == 2
 
 
 def test_one_id_in_two_tables_at_once_is_one_fact(bob: User) -> None:
