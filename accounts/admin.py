@@ -18,7 +18,18 @@ from django.template.response import TemplateResponse
 
 from accounts import clock
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline, ask_first
-from accounts.models import AccountType, ClockOffset, IdentityVerification, ImportRun, ParkedRow, RefusedFact, User
+from accounts.models import (
+    AccountType,
+    ClockOffset,
+    EligibilityMove,
+    IdentityVerification,
+    ImportRun,
+    KnownIdentifier,
+    OutboxMessage,
+    ParkedRow,
+    RefusedFact,
+    User,
+)
 from accounts.operations import (
     Identity,
     UnableToAddPaymentMethod,
@@ -56,7 +67,8 @@ class SureForm(forms.Form):
 
 class VerificationInline(ReadOnlyInline):
     model = IdentityVerification
-    fields = ("state", "account_type", "passed_at", "is_eligible")
+    fk_name = "customer"
+    fields = ("state", "account_type", "submitted_at", "passed_at", "is_eligible")
 
 
 class UserAdmin(ReadOnlyAdmin):
@@ -174,6 +186,38 @@ class IdentityVerificationAdmin(ReadOnlyAdmin):
     list_filter = ("state", "account_type", "is_eligible")
     list_select_related = ("customer",)
     search_fields = ("customer__account_id__exact", "customer__email__istartswith", "identity_digest__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(EligibilityMove)
+class EligibilityMoveAdmin(ReadOnlyAdmin):
+    """The moves of eligibility that persons made themselves: one each."""
+
+    list_display = ("from_account", "to_account", "moved_at")
+    list_select_related = ("from_account", "to_account")
+    search_fields = ("from_account__account_id__exact", "to_account__account_id__exact", "identity_digest__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(KnownIdentifier)
+class KnownIdentifierAdmin(ReadOnlyAdmin):
+    """Digests of addresses, cards and identities that customers were known by."""
+
+    list_display = ("kind", "customer", "recorded_at")
+    list_filter = ("kind",)
+    list_select_related = ("customer",)
+    search_fields = ("customer__account_id__exact", "digest__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(ReadOnlyAdmin):
+    """Mails: what is to be sent, what was sent, and what keeps a mail back."""
+
+    list_display = ("key", "kind", "customer", "created_at", "attempts", "sent_at", "dropped_at", "error")
+    list_filter = ("kind", ("sent_at", admin.EmptyFieldListFilter), ("dropped_at", admin.EmptyFieldListFilter))
+    list_select_related = ("customer",)
+    search_fields = ("key__exact", "customer__account_id__exact", "recipient__istartswith")
     ordering = ("-pk",)
 
 

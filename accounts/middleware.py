@@ -3,8 +3,9 @@
 import zoneinfo
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.models import User
 
@@ -27,3 +28,18 @@ def zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
         return zoneinfo.ZoneInfo(request.user.time_zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
         return None
+
+
+def reader_language(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Speak the language that the reader has chosen; to others, the one that their browser asks for."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        chosen = request.user.language if isinstance(request.user, User) else ""
+        if chosen not in dict(settings.LANGUAGES):
+            return get_response(request)
+        with translation.override(chosen):
+            response = get_response(request)
+            response.headers["Content-Language"] = chosen
+            return response
+
+    return answer

@@ -12,6 +12,8 @@ from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
 
+from accounts.ledger import append_only
+
 
 class AccountType(models.TextChoices):
     INDIVIDUAL = "individual"
@@ -52,7 +54,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A customer's account, or a member of staff.
 
     `registered_at` stays empty until the e-mail address is confirmed: before that the account is a sign-up that no
-    referrer sees and that gives way to a newer one (TERMS: What a new customer gets).
+    referrer sees and that gives way to a newer one (TERMS: What a new customer gets). `account_type` is what decides
+    amounts: an individual until verification as an enterprise has passed; `declared_type` is what the customer chose at
+    sign-up. With `payment_method_added_at` a payment method is on file, and it is usable before
+    `payment_method_expires_at` (empty: without an end).
     """
 
     account_id = models.CharField(max_length=100, unique=True, db_collation="C", default=new_account_id)
@@ -64,9 +69,24 @@ class User(AbstractBaseUser, PermissionsMixin):
     registered_at = models.DateTimeField(null=True, blank=True)
     signup_attribution = models.JSONField(default=dict, blank=True)
     payment_method_added_at = models.DateTimeField(null=True, blank=True)
+    payment_method_expires_at = models.DateTimeField(null=True, blank=True)
     disqualified_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
+
+    declared_type = models.CharField(
+        max_length=10,
+        choices=AccountType,
+        default=AccountType.INDIVIDUAL,
+        db_default=AccountType.INDIVIDUAL,
+    )
+    public_first_name = models.CharField(max_length=40, blank=True, default="", db_default="")
+    language = models.CharField(max_length=10, blank=True, default="", db_default="")
+    wants_friend_mail = models.BooleanField(default=True, db_default=True)
+    wants_credit_mail = models.BooleanField(default=True, db_default=True)
+    wants_expiry_mail = models.BooleanField(default=True, db_default=True)
+    wants_account_mail = models.BooleanField(default=True, db_default=True)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -81,6 +101,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(name="email_holds_an_at_sign", condition=models.Q(email__contains="@")),
             models.CheckConstraint(name="account_id_is_not_empty", condition=~models.Q(account_id="")),
             models.CheckConstraint(name="account_type_is_listed", condition=models.Q(account_type__in=AccountType)),
+            models.CheckConstraint(name="declared_type_is_listed", condition=models.Q(declared_type__in=AccountType)),
         ]
         indexes = [
             models.Index(
@@ -116,6 +137,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 class IdentityVerification(models.Model):
     """What verification found of one account: the person, as a keyed digest, never the document's number.
 
+    Of the number, `number_tail` keeps the last three characters. `submitted_at` is empty where the billing system said
+    that the account was verified, and nothing was submitted here.
+
     Of several accounts with one identity one is eligible to refer (TERMS: Who may refer).
     """
 
@@ -125,7 +149,23 @@ class IdentityVerification(models.Model):
         REFUSED = "refused"
 
     customer = models.OneToOneField(User, on_delete=models.PROTECT, related_name="verification")
+
+    class Document(models.TextChoices):
+        PASSPORT = "passport"
+        IDENTITY_CARD = "identity_card"
+        DRIVING_LICENCE = "driving_licence"
+        COMPANY_REGISTER = "company_register"
+        TAX_NUMBER = "tax_number"
+
     state = models.CharField(max_length=10, choices=State, default=State.IN_REVIEW)
+    legal_name = models.CharField(max_length=200, blank=True)
+    country = models.CharField(max_length=2, blank=True)
+    document_kind = models.CharField(max_length=20, choices=Document, blank=True)
+    number_tail = models.CharField(max_length=3, blank=True)
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    refusal_reason = models.CharField(max_length=500, blank=True)
     identity_digest = models.CharField(max_length=64, blank=True, db_collation="C")
     account_type = models.CharField(max_length=10, choices=AccountType, default=AccountType.INDIVIDUAL)
     passed_at = models.DateTimeField(null=True, blank=True)
@@ -159,6 +199,105 @@ class IdentityVerification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.customer_id}: {self.state}"
+
+
+class EligibilityMove(models.Model):
+    """The one move by which a person made another own account the eligible one (TERMS: Who may refer).
+
+    Later moves are staff's and stand with their decisions.
+    """
+
+    identity_digest = models.CharField(max_length=64, unique=True, db_collation="C")
+    from_account = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    to_account = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    moved_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="eligibility_moves_to_another_account",
+                condition=~models.Q(from_account=models.F("to_account")),
+            ),
+        ]
+        triggers = append_only()
+
+    def __str__(self) -> str:
+        return f"{self.from_account_id} to {self.to_account_id}"
+
+
+class KnownIdentifier(models.Model):
+    """What a customer was known by, as a keyed digest that outlives a change of address, a closing and an erasure.
+
+    Whoever comes back with it is an existing customer (TERMS: When things change).
+    """
+
+    class Kind(models.TextChoices):
+        EMAIL = "email"
+        CARD = "card"
+        IDENTITY = "identity"
+
+    kind = models.CharField(max_length=8, choices=Kind)
+    digest = models.CharField(max_length=64, db_collation="C")
+    customer = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "digest", "customer"],
+                nulls_distinct=False,
+                name="an_identifier_is_known_once_of_a_customer",
+            ),
+            models.CheckConstraint(
+                name="identifier_kind_is_listed", condition=models.Q(kind__in=["email", "card", "identity"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.customer_id}"
+
+
+class OutboxMessage(models.Model):
+    """A mail to send, written in the transaction of what it tells of; `key` lets each be written once.
+
+    `kind` names its templates, `facts` are what they say beside what is read when it is sent. Without `recipient` it
+    goes to the customer's address as it then is. `due_at` is when to try next; `sent_at` ends it, and so does
+    `dropped_at`: the customer has switched such mails off, or is gone.
+    """
+
+    key = models.CharField(max_length=200, unique=True, db_collation="C")
+    kind = models.CharField(max_length=40)
+    customer = models.ForeignKey(User, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    recipient = models.CharField(max_length=254, blank=True)
+    facts = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    dropped_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="message_has_somebody_to_go_to",
+                condition=models.Q(customer__isnull=False) | ~models.Q(recipient=""),
+            ),
+            models.CheckConstraint(
+                name="message_is_sent_or_dropped",
+                condition=models.Q(sent_at__isnull=True) | models.Q(dropped_at__isnull=True),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"],
+                name="messages_to_send",
+                condition=models.Q(sent_at__isnull=True, dropped_at__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class ImportRun(models.Model):

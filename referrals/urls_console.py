@@ -3,7 +3,9 @@
 from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
-from referrals.views import console
+from accounts import console_views as account
+from billing import views as billing
+from referrals.views import console, overview
 
 
 class PkConverter(IntConverter):
@@ -16,6 +18,11 @@ register_converter(PkConverter, "pk")
 
 app_name = "console"
 urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("orders/", billing.orders, name="orders"),
+    path("payment-methods/", billing.payment_methods, name="payment_methods"),
+    path("profile/", account.profile, name="profile"),
+    path("verification/", account.verification, name="verification"),
     path("refer/", console.refer, name="refer"),
     path("refer/<pk:referral_id>/", console.friend, name="friend"),
     path("coupons/", console.coupons, name="coupons"),

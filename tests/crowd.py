@@ -3,7 +3,16 @@
 from datetime import timedelta
 from typing import Any
 
-from accounts.models import IdentityVerification, ImportRun, ParkedRow, RefusedFact, User
+from accounts.models import (
+    EligibilityMove,
+    IdentityVerification,
+    ImportRun,
+    KnownIdentifier,
+    OutboxMessage,
+    ParkedRow,
+    RefusedFact,
+    User,
+)
 from billing.models import Product, SpendBatch, SpendEvent, WaitingReversal
 from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionReturn
 from referrals.models import (
@@ -27,12 +36,28 @@ def gather(people: range) -> None:
     referrers = User.objects.bulk_create([person(f"referrer-{n}") for n in people])
     who = list(zip(people, referrers, friends, strict=True))
     IdentityVerification.objects.bulk_create([IdentityVerification(customer=user) for _, user, _ in who])
+    gather_accounts(who)
     runs = ImportRun.objects.bulk_create([ImportRun(kind="spend", started_at=NOW, finished_at=NOW) for _ in people])
     RefusedFact.objects.bulk_create([RefusedFact(run=run, code="id", message="", fact={}) for run in runs])
     ParkedRow.objects.bulk_create([parked_tracking(friend) for _, _, friend in who])
     gather_credit(who)
     gather_spend(who, runs)
     gather_referrals(who)
+
+
+def gather_accounts(who: list[tuple[int, User, User]]) -> None:
+    EligibilityMove.objects.bulk_create(
+        [
+            EligibilityMove(identity_digest=f"crowd-{n}", from_account=user, to_account=friend, moved_at=NOW)
+            for n, user, friend in who
+        ]
+    )
+    KnownIdentifier.objects.bulk_create(
+        [KnownIdentifier(kind="email", digest=f"crowd-{n}", customer=user, recorded_at=NOW) for n, user, _ in who]
+    )
+    OutboxMessage.objects.bulk_create(
+        [OutboxMessage(key=f"crowd-{n}", kind="k", customer=user, created_at=NOW, due_at=NOW) for n, user, _ in who]
+    )
 
 
 def person(name: str) -> User:

@@ -9,8 +9,18 @@ from django.db import connection
 from djmoney.money import Money
 
 from accounts.facts import Refusal, Tally
-from accounts.models import User
-from accounts.operations import Identity, Parked, advance_run, finish_run, park, pass_verification, start_run
+from accounts.models import EligibilityMove, KnownIdentifier, User
+from accounts.operations import (
+    Identity,
+    Message,
+    Parked,
+    advance_run,
+    finish_run,
+    park,
+    pass_verification,
+    start_run,
+    write_messages,
+)
 from billing.operations import record_spend
 from credits.operations.redemptions import redeem
 from credits.operations.returns import give_back
@@ -48,10 +58,19 @@ def cause_everything() -> None:
     park(kind="spend", rows=[Parked("billing damaged", ValueError("a damaged row"), fact={})], now=NOW)
     person = Identity("DE", "passport", "C01X00T47")
     pass_verification(user_id=alice.pk, identity=person, account_type="individual", now=NOW)
+    leave_traces_of_accounts(alice, friends["bob"])
     gus = register("gus")
     ReferralLink.objects.create(owner=gus, code="gus-link", created_at=JANUARY)
     disqualify(user_id=gus.pk, actor=staff, reason="Card theft.", now=NOW)
     settle(as_of=NOW, now=NOW)
+
+
+def leave_traces_of_accounts(alice: User, bob: User) -> None:
+    for customer, other in ((alice, bob), (bob, alice)):
+        name = customer.account_id
+        EligibilityMove.objects.create(identity_digest=name, from_account=customer, to_account=other, moved_at=NOW)
+        KnownIdentifier.objects.create(kind="email", digest=name, customer=customer, recorded_at=NOW)
+        write_messages(messages=[Message(f"mail-of-{name}", "credit_arrived", customer.pk)], now=NOW)
 
 
 def grow_into_an_enterprise(customer: User) -> None:

@@ -35,10 +35,12 @@ ATTEMPTS = {
     "email_holds_an_at_sign": "UPDATE accounts_user SET email = 'bob' WHERE account_id = 'bob'",
     "account_id_is_not_empty": "UPDATE accounts_user SET account_id = '' WHERE account_id = 'bob'",
     "account_type_is_listed": "UPDATE accounts_user SET account_type = 'firm'",
+    "declared_type_is_listed": "UPDATE accounts_user SET declared_type = 'firm'",
     "one_account_of_a_person_is_eligible": """
         INSERT INTO accounts_identityverification
-            (customer_id, state, identity_digest, account_type, passed_at, is_eligible)
-        SELECT bob.id, state, identity_digest, verification.account_type, passed_at, is_eligible
+            (customer_id, state, legal_name, country, document_kind, number_tail, refusal_reason, identity_digest,
+             account_type, passed_at, is_eligible)
+        SELECT bob.id, state, '', '', '', '', '', identity_digest, verification.account_type, passed_at, is_eligible
         FROM accounts_identityverification AS verification, accounts_user AS bob WHERE bob.account_id = 'bob'
     """,
     "verification_state_is_listed": "UPDATE accounts_identityverification "
@@ -47,6 +49,14 @@ ATTEMPTS = {
     "passed_names_its_person": "UPDATE accounts_identityverification SET identity_digest = ''",
     "passed_has_its_instant": "UPDATE accounts_identityverification SET passed_at = NULL",
     "eligible_has_passed": "UPDATE accounts_identityverification SET state = 'refused', passed_at = NULL",
+    "eligibility_moves_to_another_account": "UPDATE accounts_eligibilitymove SET to_account_id = from_account_id",
+    "an_identifier_is_known_once_of_a_customer": """
+        INSERT INTO accounts_knownidentifier (kind, digest, customer_id, recorded_at)
+        SELECT kind, digest, customer_id, recorded_at FROM accounts_knownidentifier
+    """,
+    "identifier_kind_is_listed": "UPDATE accounts_knownidentifier SET kind = 'shoe'",
+    "message_has_somebody_to_go_to": "UPDATE accounts_outboxmessage SET customer_id = NULL, recipient = ''",
+    "message_is_sent_or_dropped": "UPDATE accounts_outboxmessage SET sent_at = now(), dropped_at = now()",
     "a_row_is_parked_once": """
         INSERT INTO accounts_parkedrow (kind, key, fact, error, tries, parked_at, tried_at)
         SELECT kind, key, fact, error, tries, parked_at, tried_at FROM accounts_parkedrow
@@ -236,7 +246,8 @@ TRIGGER_ATTEMPTS = {
 
 # What to copy of rows that cannot take each other's unique value, or that stand alone.
 ONE_ROW = {
-    "IdentityVerification": "customer_id, state, identity_digest, account_type, passed_at, is_eligible",
+    "IdentityVerification": "customer_id, state, legal_name, country, document_kind, number_tail, refusal_reason, "
+    "identity_digest, account_type, passed_at, is_eligible",
     "Coupon": "customer_id, kind, friend_id, source, amount, remaining, redeemed, expired, revoked, currency, "
     "issued_at, expires_at",
     "Debt": "customer_id, friend_id, kind, source, amount, outstanding, currency, opened_at",

@@ -27,7 +27,7 @@ from accounts.signals import accounts_registered
 from tests.interruption import interrupt
 from tests.plain_facts import read_account
 from tests.plain_reading import Account, Programme, Terms
-from tests.races.racing import until, waiting
+from tests.races.racing import until_waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -555,7 +555,7 @@ def test_an_address_that_signs_up_meanwhile_is_judged_again(tmp_path: Path) -> N
         cursor.execute(SIGN_UP)
         importing = Thread(target=import_alice)
         importing.start()
-        until(lambda: waiting() > 0)
+        until_waiting(1)
     importing.join(timeout=20)
     late.close()
     assert known() == {"alice"}

@@ -32,7 +32,7 @@ from credits.operations import (
     redemptions,
     revoke_coupons,
 )
-from tests.races.racing import until, waiting
+from tests.races.racing import until_waiting
 
 # Customers have the coupons and debts that these tests give them, without a registration or a grant.
 pytestmark = [
@@ -410,7 +410,7 @@ def at_once(only: Coupon, *acts: Callable[[], object]) -> list[str]:
     with held("credits_coupon", only.pk):
         for number, thread in enumerate(threads, start=1):
             thread.start()
-            until(lambda number=number: waiting() >= number)
+            until_waiting(number)
     for thread in threads:
         thread.join(timeout=20)
     return sorted(ends)

@@ -1,6 +1,7 @@
 """Every write of accounts."""
 
 from accounts.operations.imports import AccountFact, import_accounts
+from accounts.operations.outbox import Message, write_messages
 from accounts.operations.parking import (
     POISON,
     Parked,
@@ -37,6 +38,7 @@ __all__ = [
     "POISON",
     "AccountFact",
     "Identity",
+    "Message",
     "Parked",
     "UnableToAddPaymentMethod",
     "UnableToAdvanceRun",
@@ -64,4 +66,5 @@ __all__ = [
     "sift_poison",
     "sign_up",
     "start_run",
+    "write_messages",
 ]

@@ -1,15 +1,19 @@
 """How pages word money and time."""
 
+import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from babel import Locale
+from babel.numbers import format_currency, format_percent
 from django import template
 from django.conf import settings
 from django.forms import BoundField
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext, ngettext, pgettext
 from djmoney.money import Money
 
 register = template.Library()
@@ -31,17 +35,15 @@ def control(field: BoundField) -> SafeString:
 
 @register.filter
 def dollars(value: Money | Decimal | None) -> str:
-    """An amount in US dollars to the cent: $1,234.50, or with a minus sign."""
-    if value is None:
-        return ""
-    amount = value.amount if isinstance(value, Money) else Decimal(value)
-    return f"{MINUS if amount < 0 else ''}${abs(amount):,.2f}"
+    """An amount in US dollars to the cent, as the reader's language writes it: $1,234.50, or with a minus sign."""
+    return "" if value is None else _currency(value)
 
 
 @register.filter
 def short_dollars(value: Money | Decimal) -> str:
     """An amount in US dollars for a sentence: $20, $20.50."""
-    return dollars(value).removesuffix(".00")
+    amount = _amount(value)
+    return _currency(amount, whole=amount == amount.to_integral_value())
 
 
 @register.filter
@@ -53,25 +55,37 @@ def signed_dollars(value: Money) -> str:
 @register.filter
 def percent(rate: Decimal) -> str:
     """A rate as a percentage without needless zeros: 10%, 12.5%."""
-    return f"{(rate * 100).normalize():f}%"
+    return str(format_percent(rate, "#,##0.###%", locale=_locale()))
 
 
 @register.filter
 def day(at: datetime) -> SafeString:
     """The date of an instant in the reader's zone."""
-    return _time(at, "j M Y")
+    return _time(at, pgettext("date", "j M Y"))
 
 
 @register.filter
 def moment(at: datetime) -> SafeString:
     """The date and time of an instant in the reader's zone."""
-    return _time(at, "j M Y, H:i")
+    return _time(at, pgettext("date and time", "j M Y, H:i"))
+
+
+@register.filter
+def zoned_moment(at: datetime) -> SafeString:
+    """The date and time of an instant in the reader's zone, and the zone: 5 Mar 2026, 14:00 CET."""
+    return _time(at, pgettext("date, time and zone", "j M Y, H:i T"))
 
 
 @register.filter
 def month(at: datetime) -> str:
     """The month of an instant in the reader's zone: March 2026."""
-    return date_format(timezone.localtime(at), "F Y")
+    return date_format(timezone.localtime(at), pgettext("month", "F Y"))
+
+
+@register.simple_tag
+def when(at: datetime, now: datetime) -> SafeString:
+    """An instant ahead, as people say it and to the minute: in 12 days · 5 Mar 2026, 14:00 CET."""
+    return format_html("{} · {}", wait(at, now), zoned_moment(at)) if at > now else zoned_moment(at)
 
 
 @register.simple_tag
@@ -79,16 +93,34 @@ def wait(until: datetime, now: datetime) -> str:
     """How long it is from `now` until then, in words, rounded up: in 3 days, in 5 hours, any moment now."""
     left = until - now
     if left <= timedelta():
-        return "any moment now"
+        return gettext("any moment now")
     if left <= timedelta(hours=1):
-        return "within the hour"
+        return gettext("within the hour")
     if left <= timedelta(days=1):
-        return _in(-(-left // timedelta(hours=1)), "hour")
-    return _in(-(-left // timedelta(days=1)), "day")
+        hours = -(-left // timedelta(hours=1))
+        return ngettext("in %(count)d hour", "in %(count)d hours", hours) % {"count": hours}
+    days = -(-left // timedelta(days=1))
+    return ngettext("in %(count)d day", "in %(count)d days", days) % {"count": days}
 
 
-def _in(count: int, unit: str) -> str:
-    return f"in {count} {unit}{'' if count == 1 else 's'}"
+def _amount(value: Money | Decimal) -> Decimal:
+    return value.amount if isinstance(value, Money) else Decimal(value)
+
+
+def _currency(value: Money | Decimal, *, whole: bool = False) -> str:
+    amount = _amount(value)
+    form = _without_cents() if whole else None
+    words = format_currency(abs(amount), "USD", form, locale=_locale(), currency_digits=not whole)
+    return f"{MINUS if amount < 0 else ''}{words}"
+
+
+def _without_cents() -> str:
+    """The pattern of an amount in the reader's language, without its cents."""
+    return re.sub(r"\.0+", "", str(_locale().currency_formats["standard"].pattern))
+
+
+def _locale() -> Locale:
+    return Locale.parse(translation.to_locale(get_language() or settings.LANGUAGE_CODE))
 
 
 def _time(at: datetime, form: str) -> SafeString:

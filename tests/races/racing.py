@@ -95,6 +95,11 @@ def until(it_is_so: Callable[[], bool], *, within: float = LONGEST_WAIT) -> None
         sleep(0.01)
 
 
+def until_waiting(number: int) -> None:
+    """Wait until so many connections wait for a lock."""
+    until(lambda: waiting() >= number)
+
+
 def waiting() -> int:
     """Return how many connections wait for a lock, as seen by another connection."""
     with outside() as cursor:

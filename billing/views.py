@@ -1,0 +1,23 @@
+"""Billing Management: Orders and Payment methods."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+
+@require_safe
+@never_cache
+@login_required
+def orders(request: HttpRequest) -> HttpResponse:
+    """What the customer has paid."""
+    return render(request, "billing/console/orders.html", {"section": "orders"})
+
+
+@require_safe
+@never_cache
+@login_required
+def payment_methods(request: HttpRequest) -> HttpResponse:
+    """The cards on file."""
+    return render(request, "billing/console/payment_methods.html", {"section": "payment_methods"})
