@@ -241,6 +241,41 @@ def test_what_is_not_tracked_is_not_granted() -> None:
     assert paid() == ["referrer-0", "referrer-1"]
 
 
+def test_however_many_are_parked_the_others_are_tracked() -> None:
+    """More than may fail at once, parked a few at a time; all of them have spent again."""
+    friends = people(MOST_AT_ONCE + 20)
+    track(now=NOW)
+    with poisoned("referrals_referral", "new.qualifying_spend > 21", moment="BEFORE UPDATE"):
+        for some in (friends[:60], friends[60:]):
+            record(*[fact(friend, f"q-{friend.account_id}", "1") for friend in some])
+            track(now=NOW)
+        assert len(parked("tracking")) == len(friends)
+        dan = register("dan", referred_by=register("carol"))
+        record(fact(dan, "p-dan", "20"), *[fact(friend, f"r-{friend.account_id}", "1") for friend in friends])
+        track(now=NOW)
+        assert Referral.objects.get(friend=dan).qualifying_spend.amount == 20
+        assert set(Referral.objects.exclude(friend=dan).values_list("qualifying_spend", flat=True)) == {21}
+    track(now=NOW)
+    assert parked("tracking") == []
+    assert set(Referral.objects.exclude(friend=dan).values_list("qualifying_spend", flat=True)) == {23}
+
+
+def test_however_many_are_parked_newcomers_are_tracked() -> None:
+    """More than may fail at once, parked a few at a time, before they were ever tracked."""
+    alice, dan = register("alice"), register("dan")
+    with poisoned("referrals_referral", f"new.referrer_id = {alice.pk}", moment="BEFORE UPDATE"):
+        for some in (range(60), range(60, MOST_AT_ONCE + 20)):
+            for number in some:
+                register(f"friend-{number}", referred_by=alice)
+            track(now=NOW)
+        assert len(parked("tracking")) == MOST_AT_ONCE + 20
+        register("carol", referred_by=dan)
+        assert track(now=NOW) > 0
+        assert Referral.objects.exclude(tracked_at=None).get().referrer == dan
+    track(now=NOW)
+    assert (parked("tracking"), Referral.objects.filter(tracked_at=None).count()) == ([], 0)
+
+
 # Settlement
 
 
@@ -258,6 +293,21 @@ def test_the_other_customers_are_paid(chunk_size: int) -> None:
         assert untrue(NOW) == []
     settle(as_of=NOW, now=NOW)
     assert (len(paid()), parked("settlement")) == (9, [])
+
+
+def test_however_many_are_parked_the_others_are_paid() -> None:
+    """More than may fail at once, parked a few at a time."""
+    friends = people(MOST_AT_ONCE + 20)
+    latest = max(friend.pk for friend in friends)
+    with poisoned("credits_coupon", f"new.friend_id <= {latest}"):
+        settle(as_of=NOW, now=NOW, chunk_size=60)
+        assert (len(parked("settlement")), paid()) == (len(friends), [])
+        dan = register("dan", referred_by=register("carol"))
+        record(fact(dan, "p-dan", "20", day(1, 20)))
+        settle(as_of=NOW, now=NOW)
+        assert paid() == ["carol"]
+    settle(as_of=NOW, now=NOW)
+    assert (len(paid()), parked("settlement")) == (len(friends) + 1, [])
 
 
 def test_nothing_of_the_customer_is_half_done() -> None:

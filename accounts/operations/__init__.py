@@ -3,6 +3,7 @@
 from accounts.operations.imports import AccountFact, import_accounts
 from accounts.operations.outbox import Message, write_messages
 from accounts.operations.parking import (
+    MOST_AT_ONCE,
     POISON,
     Parked,
     clear_parked,
@@ -35,6 +36,7 @@ from accounts.operations.verification import (
 )
 
 __all__ = [
+    "MOST_AT_ONCE",
     "POISON",
     "AccountFact",
     "Identity",

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 
 from accounts.arrays import bigints
 from accounts.models import ParkedRow
-from accounts.operations import Parked, clear_parked, do_all_but_poison, park
+from accounts.operations import MOST_AT_ONCE, Parked, clear_parked, do_all_but_poison, park
 from accounts.retries import retried
 from credits.operations import (
     DebtSettlement,
@@ -107,13 +107,15 @@ def _customers(due: Sequence[Due], as_of: datetime) -> list[int]:
 
 
 def _settle_parked(as_of: datetime, now: datetime) -> Settled:
-    """Try those again who failed before, whatever they have due."""
+    """Try those again who failed before, whatever they have due; so few at once that all of them may fail again."""
     with connection.cursor() as cursor:
         cursor.execute(f"{sql.PARKED} EXCEPT ({sql.OF_UNTRACKED}) ORDER BY 1")
         customers = [row[0] for row in cursor.fetchall()]
-    if not customers:
-        return Settled()
-    return _settle_all_but_poison(customers, as_of, now, skip_locked=True)[0]
+    settled = Settled()
+    for start in range(0, len(customers), MOST_AT_ONCE):
+        chunk = customers[start : start + MOST_AT_ONCE]
+        settled += _settle_all_but_poison(chunk, as_of, now, skip_locked=True)[0]
+    return settled
 
 
 def _settle_all_but_poison(

@@ -8,7 +8,15 @@ from django.db import connection, transaction
 
 from accounts.arrays import bigints
 from accounts.models import ParkedRow
-from accounts.operations import Parked, analyse_grown_tables, clear_parked, do_all_but_poison, park, parked_keys
+from accounts.operations import (
+    MOST_AT_ONCE,
+    Parked,
+    analyse_grown_tables,
+    clear_parked,
+    do_all_but_poison,
+    park,
+    parked_keys,
+)
 from accounts.retries import retried
 
 BATCHES_AT_ONCE = 20
@@ -96,7 +104,10 @@ def track(*, now: datetime, wait: bool = True) -> int:
     by itself is parked, and tried again by the next call.
     """
     analyse_grown_tables()
-    tracked = _track_parked(now=now)
+    tracked = 0
+    parked = _parked()
+    for start in range(0, len(parked), MOST_AT_ONCE):
+        tracked += _track_parked(parked[start : start + MOST_AT_ONCE], now=now)
     batches = _ids(UNAPPLIED)
     for start in range(0, len(batches), BATCHES_AT_ONCE):
         tracked += _track_batches(batches[start : start + BATCHES_AT_ONCE], now=now, wait=wait)
@@ -118,7 +129,7 @@ def _track_batches(batch_ids: list[int], *, now: datetime, wait: bool) -> int:
     claimed = _ids(CLAIM if wait else f"{CLAIM} SKIP LOCKED", batches=batch_ids)
     if not claimed:
         return 0
-    referrals = _ids(LOCK_OF_BATCHES, batches=claimed)
+    referrals = _not_parked(_ids(LOCK_OF_BATCHES, batches=claimed))
     _recompute_all_but_poison(referrals, now=now)
     with connection.cursor() as cursor:
         cursor.execute(MARK_APPLIED, {"batches": claimed, "now": now})
@@ -128,17 +139,15 @@ def _track_batches(batch_ids: list[int], *, now: datetime, wait: bool) -> int:
 @retried
 @transaction.atomic
 def _track_referrals(referral_ids: list[int], *, now: datetime, wait: bool) -> int:
-    referrals = _ids(LOCK if wait else f"{LOCK} SKIP LOCKED", referrals=bigints(referral_ids))
+    referrals = _not_parked(_ids(LOCK if wait else f"{LOCK} SKIP LOCKED", referrals=bigints(referral_ids)))
     _recompute_all_but_poison(referrals, now=now)
     return len(referrals)
 
 
 @retried
 @transaction.atomic
-def _track_parked(*, now: datetime) -> int:
+def _track_parked(parked: list[int], *, now: datetime) -> int:
     """Try those again that failed before; their batches count as applied."""
-    if not (parked := [int(key) for key in parked_keys(kind=ParkedRow.Kind.TRACKING)]):
-        return 0
     referrals = _ids(f"{LOCK_PARKED} SKIP LOCKED", referrals=bigints(parked))
     _recompute_all_but_poison(referrals, now=now)
     return len(referrals)
@@ -162,6 +171,19 @@ def _recompute_all_but_poison(referral_ids: Sequence[int], *, now: datetime) -> 
             cursor.execute(FRIENDS, {"referrals": bigints(errors)})
             rows = [Parked(str(pk), errors[pk], customer_id=friend_id) for pk, friend_id in cursor.fetchall()]
         park(kind=ParkedRow.Kind.TRACKING, rows=rows, now=now)
+
+
+def _parked() -> list[int]:
+    return [int(key) for key in parked_keys(kind=ParkedRow.Kind.TRACKING)]
+
+
+def _not_parked(locked: list[int]) -> list[int]:
+    """Leave out those who are parked: every run tries them by themselves.
+
+    Asked under their locks: another try that has read before this batch was there cannot clear one meanwhile.
+    """
+    parked = set(_parked())
+    return [referral for referral in locked if referral not in parked]
 
 
 def _ids(statement: str, **parameters: Any) -> list[int]:

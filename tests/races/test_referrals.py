@@ -128,7 +128,7 @@ def test_control_without_the_lock_the_first_tracking_loses_it(bob: User) -> None
     assert track_for_the_first_time(bob, replaced(tracking, "LOCK", "FOR NO KEY UPDATE", "")) == 0
 
 
-def track_who_is_parked(bob: User, lock: AbstractContextManager[None]) -> Decimal:
+def track_who_is_parked(bob: User, lock: AbstractContextManager[Any]) -> Decimal:
     """Try a friend again who could not be tracked before, slowly, while other spend comes and is tracked."""
     track(now=NOW)
     record(fact(bob, "old", "10", day(1, 5)))
@@ -146,6 +146,12 @@ def test_another_try_with_a_parked_friend_does_not_lose_spend_that_comes_meanwhi
 @pytest.mark.untrue_rows
 def test_control_without_the_lock_the_other_try_loses_it(bob: User) -> None:
     assert track_who_is_parked(bob, replaced(tracking, "LOCK_PARKED", "FOR NO KEY UPDATE", "-- ")) == 10
+
+
+@pytest.mark.untrue_rows
+def test_control_asked_before_the_lock_who_is_parked_the_batch_leaves_it_to_the_other_try(bob: User) -> None:
+    parked = [of(bob).pk]
+    assert track_who_is_parked(bob, patch.object(tracking, "_parked", lambda: parked)) == 10
 
 
 def take_back_during_a_sweep(bob: User) -> None:
