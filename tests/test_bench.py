@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from referral_site.bench import scratch
 from referral_site.bench.scratch import LOCK_CLASS, scratch_database
 from referrals.models import Referral
 from tests.conftest import ROOT
@@ -112,6 +113,18 @@ def test_a_bench_that_fails_leaves_no_database() -> None:
     assert (databases(), home()) == (before, at_home)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_impatient_second_signal_leaves_no_database(monkeypatch: Any, number: signal.Signals) -> None:
+    before = databases()
+    handler = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stop_in_scratch_database(monkeypatch, number)
+    finally:
+        signal.signal(number, handler)
+    assert databases() == before
+
+
 def test_a_bench_that_is_stopped_leaves_no_database() -> None:
     before = databases()
     bench = started()
@@ -152,6 +165,22 @@ def fail_in_scratch_database(before: set[str]) -> None:
         assert home() == name
         assert databases() == before | {name}
         raise ZeroDivisionError
+
+
+def stop_in_scratch_database(monkeypatch: Any, number: signal.Signals) -> None:
+    with scratch_database():
+        monkeypatch.setattr(scratch, "connect_to", signalled(scratch.connect_to, number))
+        raise KeyboardInterrupt
+
+
+def signalled(step: Callable[[str], None], number: signal.Signals) -> Callable[[str], None]:
+    """A step during which the signal comes."""
+
+    def run(name: str) -> None:
+        os.kill(os.getpid(), number)
+        step(name)
+
+    return run
 
 
 def test_figures_that_have_no_place_are_an_error_before_anything_is_measured(tmp_path: Path) -> None:

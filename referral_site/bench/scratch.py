@@ -10,6 +10,8 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from psycopg2 import sql
 
+from referral_site.embedded import uninterrupted
+
 SUFFIX = "_bench_"
 # With the database's name: the advisory lock of a bench that is alive.
 LOCK_CLASS = 20260103
@@ -38,8 +40,9 @@ def scratch_database() -> Iterator[str]:
             connect_to(name)
             yield name
         finally:
-            connect_to(home)
-            _drop(keeper, name)
+            with uninterrupted():
+                connect_to(home)
+                _drop(keeper, name)
     finally:
         keeper.close()
 

@@ -141,15 +141,16 @@ class Users:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let an impatient second Ctrl-C not leave servers behind."""
+    """Let an impatient second Ctrl-C or SIGTERM leave nothing behind that was being cleared away."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 _users: dict[Path, Users] = {}
