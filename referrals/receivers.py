@@ -2,6 +2,7 @@
 sender's transaction."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.dispatch import receiver
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 @receiver(accounts_registered)
-def admit_the_registered(user_ids: list[int], now: datetime, **signal: object) -> None:
+def admit_the_registered(user_ids: Sequence[int], now: datetime, **signal: object) -> None:
     """Everyone who registers gets what a new customer gets, and their referrer the referral."""
     admit(user_ids=user_ids, now=now)
 

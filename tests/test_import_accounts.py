@@ -1,7 +1,9 @@
 """Accounts from files: what is accepted, what is refused, and files that cannot be read."""
 
 import csv
+import gc
 import os
+import tracemalloc
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -115,6 +117,20 @@ def test_all_accounts_are_announced_once_in_the_order_of_the_file() -> None:
     users = User.objects.in_bulk(said["user_ids"])
     assert [users[pk].account_id for pk in said["user_ids"]] == ["bob", "alice"]
     assert said["now"] == NOW
+
+
+def test_a_long_file_is_never_held_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each account no more than its key, for the announcement: here of 10,000."""
+    monkeypatch.setattr(accounts_registered, "send", lambda **said: None)
+    facts = (AccountFact(line, *row(f"m{line}").values()) for line in range(2, 10_002))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        assert import_accounts(facts=facts, now=NOW).accepted == 10_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 80 * 10_000
 
 
 @pytest.mark.parametrize(

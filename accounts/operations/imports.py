@@ -1,6 +1,7 @@
 """Accounts that the billing system tells of: facts, each judged by itself, all in one transaction."""
 
 import csv
+from array import array
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from io import StringIO
@@ -149,7 +150,7 @@ def _park(cursor: Any, poison: Sequence[tuple[AccountFact, Exception]], now: dat
     return park_facts(kind=kind, sound=again, poison=poison, now=now)
 
 
-def _register_accepted(cursor: Any, now: datetime) -> list[int]:
+def _register_accepted(cursor: Any, now: datetime) -> Sequence[int]:
     """Judge what is staged and insert what is accepted; return the pks of the new users, in order of the file."""
     while True:
         try:
@@ -171,18 +172,26 @@ def _judge(cursor: Any, now: datetime) -> None:
     cursor.execute(sql.SETTLE_OTHERS)
 
 
-def _insert_accepted(cursor: Any, now: datetime) -> list[int]:
+def _insert_accepted(cursor: Any, now: datetime) -> Sequence[int]:
     cursor.execute(sql.GIVING_WAY)
     if giving_way := [pk for (pk,) in cursor.fetchall()]:
         User.objects.get_queryset().unconfirmed().filter(pk__in=giving_way).delete()
+    cursor.execute(sql.MAKE_REGISTERED)
     cursor.execute(sql.REGISTER, {"password": make_password(None), "now": now})
-    user_ids = [pk for (pk,) in cursor.fetchall()]
-    if len(user_ids) != _verdicts(cursor).get("accepted", 0):
+    if cursor.rowcount != _verdicts(cursor).get("accepted", 0):
         raise _LostRaceError
-    cursor.execute(sql.CONFIRM_ADDRESSES, {"users": user_ids})
-    if len(cursor.fetchall()) != len(user_ids):
+    user_ids = _registered()
+    cursor.execute(sql.CONFIRM_ADDRESSES)
+    if cursor.rowcount != len(user_ids):
         raise _LostRaceError
     return user_ids
+
+
+def _registered() -> Sequence[int]:
+    """Return the pks of the new users in order of the file: eight bytes each, and read a few at a time."""
+    with connection.chunked_cursor() as reading:
+        reading.execute(sql.REGISTERED)
+        return array("q", (pk for (pk,) in reading))
 
 
 def _verdicts(cursor: Any) -> dict[str, int]:

@@ -154,22 +154,29 @@ WHERE sign_up.registered_at IS NULL AND NOT sign_up.is_staff
 ORDER BY sign_up.id FOR UPDATE OF sign_up
 """
 
+# The new keys stay in the database: those of a file of millions do not fit into the memory that reading it may take.
+MAKE_REGISTERED = "CREATE TEMPORARY TABLE registered_account (id bigint, email text) ON COMMIT DROP"
+
 REGISTER = """
-INSERT INTO accounts_user (password, is_superuser, account_id, email, account_type, country, time_zone, created_at,
-                           registered_at, signup_attribution, is_staff, is_active)
-SELECT %(password)s, false, account_id, address, account_type, country, 'UTC', %(now)s, registered_at,
-       jsonb_strip_nulls(jsonb_build_object('referred_by', nullif(referred_by, ''), 'fact', jsonb_build_object(
-           'email', address, 'account_type', account_type, 'country', country))), false, true
-FROM judged_account WHERE verdict = 'accepted' ORDER BY line
-ON CONFLICT DO NOTHING
-RETURNING id
+WITH registered AS (
+    INSERT INTO accounts_user (password, is_superuser, account_id, email, account_type, country, time_zone, created_at,
+                               registered_at, signup_attribution, is_staff, is_active)
+    SELECT %(password)s, false, account_id, address, account_type, country, 'UTC', %(now)s, registered_at,
+           jsonb_strip_nulls(jsonb_build_object('referred_by', nullif(referred_by, ''), 'fact', jsonb_build_object(
+               'email', address, 'account_type', account_type, 'country', country))), false, true
+    FROM judged_account WHERE verdict = 'accepted' ORDER BY line
+    ON CONFLICT DO NOTHING
+    RETURNING id, email
+)
+INSERT INTO registered_account SELECT id, email FROM registered
 """
+
+REGISTERED = "SELECT id FROM registered_account ORDER BY id"
 
 CONFIRM_ADDRESSES = """
 INSERT INTO account_emailaddress (user_id, email, verified, "primary")
-SELECT id, email, true, true FROM accounts_user WHERE id = ANY(%(users)s) ORDER BY id
+SELECT id, email, true, true FROM registered_account ORDER BY id
 ON CONFLICT DO NOTHING
-RETURNING id
 """
 
 COUNT_VERDICTS = "SELECT verdict, count(*) FROM judged_account GROUP BY verdict"
@@ -185,4 +192,4 @@ JOIN staged_account AS staged USING (line)
 ORDER BY line
 """
 
-CLEAR = "DROP TABLE judged_account, staged_account"
+CLEAR = "DROP TABLE registered_account, judged_account, staged_account"
