@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from threading import Thread
 
 import pytest
@@ -389,6 +390,10 @@ def held(table: str, pk: int) -> Iterator[None]:
         yield
 
 
+def as_many_wait(number: int) -> bool:
+    return waiting() >= number
+
+
 def at_once(only: Coupon, *acts: Callable[[], object]) -> list[str]:
     """Let the acts run, one after the other, up to where they wait for the coupon or each other; then let them go.
 
@@ -411,7 +416,7 @@ def at_once(only: Coupon, *acts: Callable[[], object]) -> list[str]:
     with held("credits_coupon", only.pk):
         for number, thread in enumerate(threads, start=1):
             thread.start()
-            until(lambda number=number: waiting() >= number)
+            until(partial(as_many_wait, number))
     for thread in threads:
         thread.join(timeout=20)
     return sorted(ends)

@@ -96,7 +96,7 @@ def indexes_in_another() -> list[tuple[str, str]]:
     """Return the indexes of what a grant writes that another makes idle, and that other one."""
     with connection.cursor() as cursor:
         cursor.execute(IN_ANOTHER, {"tables": GRANTED})
-        return cursor.fetchall()
+        return [(one, other) for one, other in cursor.fetchall()]
 
 
 def settings() -> dict[str, set[str]]:
