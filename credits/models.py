@@ -66,9 +66,13 @@ class Coupon(models.Model):
     that what an order gives back to this coupon is revoked at once.
     """
 
-    customer = models.ForeignKey(CreditAccount, on_delete=models.PROTECT, related_name="coupons")
+    # Indexes and constraints below begin with these columns.
+    customer = models.ForeignKey(CreditAccount, on_delete=models.PROTECT, related_name="coupons", db_index=False)
     kind = models.CharField(max_length=8, choices=CouponKind)
-    friend = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    # That it is a friend is held by referrals (`coupon_friend_is_referred`), which the grant has locked anyway.
+    friend = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     source = models.CharField(max_length=100, unique=True, db_collation="C")
     amount = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
     remaining = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")

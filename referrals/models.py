@@ -165,7 +165,8 @@ class Referral(models.Model):
 
     friend = models.OneToOneField(User, on_delete=models.PROTECT, related_name="referral")
     referrer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="referrals")
-    terms = models.ForeignKey(ProgrammeTerms, on_delete=models.PROTECT, related_name="+")
+    # Nothing looks for the referrals of a version: an index would be written by every grant, and read by nobody.
+    terms = models.ForeignKey(ProgrammeTerms, on_delete=models.PROTECT, related_name="+", db_index=False)
     registered_at = models.DateTimeField()
     created_at = models.DateTimeField()
     tracked_at = models.DateTimeField(null=True, blank=True)
@@ -244,7 +245,7 @@ class Reward(models.Model):
     are what it was computed from. The unique key is what makes a grant happen once (DESIGN: Exactly once).
     """
 
-    referral = models.ForeignKey(Referral, on_delete=models.PROTECT, related_name="rewards")
+    referral = models.ForeignKey(Referral, on_delete=models.PROTECT, related_name="rewards", db_index=False)
     kind = models.CharField(max_length=6, choices=RewardKind)
     n = models.PositiveSmallIntegerField()
     amount = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
@@ -283,7 +284,7 @@ class Reward(models.Model):
 class Clawback(models.Model):
     """One taking back: what of a reward was revoked, let go and made a debt (TERMS: Settlement, 2)."""
 
-    referral = models.ForeignKey(Referral, on_delete=models.PROTECT, related_name="clawbacks")
+    referral = models.ForeignKey(Referral, on_delete=models.PROTECT, related_name="clawbacks", db_index=False)
     kind = models.CharField(max_length=6, choices=RewardKind)
     n = models.PositiveSmallIntegerField()
     revoked = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")

@@ -344,6 +344,20 @@ def test_constraint_refuses_all_that_it_says(name: str, attempt: str) -> None:
     assert fault_of(attempt, triggers_off=True).constraint_name == name
 
 
+def test_reward_is_for_somebody_who_was_referred() -> None:
+    """A foreign key that no model names: credits knows no referrals."""
+    attempt = """
+    UPDATE credits_coupon SET friend_id = (
+        SELECT id FROM accounts_user WHERE id <> customer_id AND id NOT IN (SELECT friend_id FROM referrals_referral)
+        LIMIT 1
+    ) WHERE kind = 'payout'
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE credits_coupon DISABLE TRIGGER USER; SET CONSTRAINTS ALL IMMEDIATE")
+        with pytest.raises(DatabaseError, match="coupon_friend_is_referred"):
+            cursor.execute(attempt)
+
+
 @pytest.mark.parametrize(("model", "column"), unique_fields(), ids=lambda value: getattr(value, "__name__", value))
 def test_unique_field_is_unique(model: type[models.Model], column: str) -> None:
     table = model._meta.db_table

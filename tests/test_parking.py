@@ -17,14 +17,14 @@ from django.urls import reverse
 
 from accounts.models import ParkedRow, RefusedFact, User
 from accounts.operations.parking import MOST_AT_ONCE
-from billing.models import SpendBatch, SpendEvent
+from billing.models import SpendBatch, SpendEvent, WaitingReversal
 from billing.operations import SpendFact
 from credits.models import Coupon, CouponEntry, Redemption
 from credits.operations import RedemptionFact, record_redemptions
 from referral_site.audit import audit
 from referrals.models import Referral
 from referrals.operations import Due, settle, track
-from tests.facts import NOW, codes, day, fact, record, refund, register
+from tests.facts import NOW, chargeback, codes, day, dispute_won, fact, record, refund, register
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -118,6 +118,68 @@ def test_a_reversal_that_fails_leaves_its_payment_and_the_reversals_after_it(bob
     assert Referral.objects.get().qualifying_spend.amount == 18
 
 
+def waiting_reversals() -> list[str]:
+    return list(WaitingReversal.objects.order_by("pk").values_list("event_id", flat=True))
+
+
+def events() -> set[str]:
+    return set(SpendEvent.objects.values_list("event_id", flat=True))
+
+
+def test_a_reversal_that_waited_and_fails_leaves_its_payment_and_the_others_that_waited(bob: User) -> None:
+    waiting = [refund(bob, "r1", "5", "p"), refund(bob, "r2", "6", "p"), refund(bob, "r3", "7", "p")]
+    record(*waiting)
+    with poisoned("billing_spendevent", "new.event_id = 'r2'"):
+        receipt = record(fact(bob, "p", "30"))
+    assert (receipt.tally.accepted, receipt.tally.refused, receipt.tally.waiting) == (1, 1, 0)
+    (refusal,) = receipt.refusals
+    assert (refusal.line, refusal.code, refusal.fact) == (None, "parked", waiting[1].fact)
+    assert (events(), waiting_reversals(), parked("spend")) == ({"p", "r1", "r3"}, [], ["billing r2"])
+    assert SpendBatch.objects.get(accepted=1).refused == 1
+    track(now=NOW)
+    assert Referral.objects.get().qualifying_spend.amount == 18
+    assert record(waiting[1]).tally.accepted == 1
+    assert (events(), parked("spend")) == ({"p", "r1", "r2", "r3"}, [])
+
+
+def test_a_payment_that_fails_leaves_the_reversals_that_wait_for_it(bob: User) -> None:
+    record(refund(bob, "r", "5", "p"))
+    with poisoned("billing_spendevent", "new.event_id = 'p'"):
+        record(fact(bob, "p", "30"), fact(bob, "q", "1"))
+    assert (events(), waiting_reversals(), parked("spend")) == ({"q"}, ["r"], ["billing p"])
+    record(fact(bob, "p", "30"))
+    assert (events(), waiting_reversals(), parked("spend")) == ({"p", "q", "r"}, [], [])
+
+
+def test_a_payment_and_a_reversal_that_waited_may_both_fail(bob: User) -> None:
+    record(refund(bob, "r", "5", "p"), refund(bob, "s", "5", "q"))
+    with poisoned("billing_spendevent", "new.event_id IN ('p', 's')"):
+        record(fact(bob, "p", "30"), fact(bob, "q", "30"))
+    assert (events(), waiting_reversals(), parked("spend")) == ({"q"}, ["r"], ["billing p", "billing s"])
+
+
+def test_a_reversal_that_stands_before_its_payment_and_fails_leaves_the_payment(bob: User) -> None:
+    facts = [refund(bob, "r", "5", "p"), fact(bob, "p", "30"), refund(bob, "s", "6", "p")]
+    with poisoned("billing_spendevent", "new.event_id = 'r'"):
+        receipt = record(*facts)
+    assert (receipt.tally.accepted, codes(receipt), events()) == (2, ["parked"], {"p", "s"})
+    assert parked("spend") == ["billing r"]
+
+
+def test_a_dispute_that_fails_leaves_the_chargeback_that_waited(bob: User) -> None:
+    record(chargeback(bob, "c", "5", "p"))
+    with poisoned("billing_spendevent", "new.event_id = 'w'"):
+        record(fact(bob, "p", "30"), dispute_won(bob, "w", "5", "p"))
+    assert (events(), waiting_reversals(), parked("spend")) == ({"p", "c"}, [], ["billing w"])
+
+
+def test_a_dispute_that_waited_and_fails_leaves_the_chargeback_that_lets_it_in(bob: User) -> None:
+    record(fact(bob, "p", "30"), dispute_won(bob, "w", "5", "p"))
+    with poisoned("billing_spendevent", "new.event_id = 'w'"):
+        record(chargeback(bob, "c1", "3", "p"), chargeback(bob, "c2", "3", "p"))
+    assert (events(), waiting_reversals(), parked("spend")) == ({"p", "c1", "c2"}, [], ["billing w"])
+
+
 def test_sent_again_it_goes_in_and_is_parked_no_more(bob: User) -> None:
     facts = [fact(bob, "p", "30"), fact(bob, "q", "5")]
     with poisoned("billing_spendevent", "new.event_id = 'q'"):
@@ -154,6 +216,20 @@ def test_an_import_goes_on_behind_the_row_and_says_which_it_was(bob: User, tmp_p
     assert (row["line"], row["code"], row["event_id"]) == ("6", "parked", "p4")
     assert "a page of this row is damaged" in row["message"]
     assert RefusedFact.objects.get().code == "parked"
+
+
+def test_an_import_counts_a_reversal_of_its_own_that_waited_and_failed(bob: User, tmp_path: Path) -> None:
+    path, rejects, said = tmp_path / "spend.csv", tmp_path / "rejects.csv", io.StringIO()
+    with path.open("w", newline="") as lines:
+        out = csv.writer(lines)
+        out.writerow(SpendFact._fields[1:])
+        out.writerow(["r", "bob", "refund", "", "USD", 1, "2026-01-05T00:00:00Z", "p3"])
+        out.writerows([f"p{n}", "bob", "payment", "ecs", "USD", 1, "2026-01-05T00:00:00Z", ""] for n in range(5))
+    with poisoned("billing_spendevent", "new.event_id = 'r'"):
+        call_command("import_spend", str(path), rejects=str(rejects), chunk_size=2, stdout=said)
+    assert said.getvalue().splitlines()[-1] == "accepted=5 waiting=0 duplicate=0 refused=1"
+    (row,) = csv.DictReader(rejects.open(newline=""))
+    assert (row["line"], row["code"], row["event_id"]) == ("2", "parked", "r")
 
 
 def test_where_everything_fails_it_is_not_the_rows(bob: User) -> None:

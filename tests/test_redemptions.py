@@ -32,6 +32,7 @@ from credits.operations import (
     redemptions,
     revoke_coupons,
 )
+from tests.facts import register
 from tests.races.racing import until_waiting
 
 # Customers have the coupons and debts that these tests give them, without a registration or a grant.
@@ -342,7 +343,7 @@ def test_what_comes_back_to_a_withdrawn_coupon_is_revoked_at_once(alice: User) -
 
 
 def test_what_comes_back_settles_the_open_debts_of_that_reward_oldest_first(alice: User) -> None:
-    bob, carol = customer("bob"), customer("carol")
+    bob, carol = register("bob", referred_by=alice), customer("carol")
     only = coupon(alice, "20", kind="payout", friend=bob)
     spend(alice, "20")
     for friend, kind, source in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.migrations.loader import MigrationLoader
 
 from accounts.models import User
@@ -19,6 +19,16 @@ SETTINGS = {
     "referrals_referral": {"fillfactor=90", "autovacuum_vacuum_scale_factor=0.05"},
     "credits_coupon": {"autovacuum_vacuum_scale_factor=0.02"},
 }
+# What a grant writes to.
+GRANTED = ["credits_coupon", "credits_couponentry", "referrals_referral", "referrals_reward"]
+# An index on all rows whose columns another one on all rows begins with.
+IN_ANOTHER = """
+SELECT one.indexrelid::regclass::text AS index, other.indexrelid::regclass::text AS other
+FROM pg_index AS one JOIN pg_index AS other USING (indrelid)
+WHERE indrelid = ANY(%(tables)s::regclass[]) AND one.indexrelid <> other.indexrelid AND NOT one.indisunique
+  AND other.indkey::int2[] @> one.indkey::int2[] AND other.indkey[0:one.indnkeyatts - 1] = one.indkey[0:]
+  AND one.indpred IS NULL AND other.indpred IS NULL
+"""
 AFTER_THE_WINDOW = JANUARY + timedelta(days=100)
 
 
@@ -33,6 +43,17 @@ def bob() -> User:
 
 def test_tables_have_the_settings_that_the_growth_asks_for() -> None:
     assert settings() == SETTINGS
+
+
+def test_no_index_that_a_grant_writes_is_the_beginning_of_another() -> None:
+    assert indexes_in_another() == []
+
+
+def test_such_an_index_would_be_found() -> None:
+    with connection.cursor() as cursor, transaction.atomic():
+        cursor.execute("CREATE INDEX rewards_of_a_referral ON referrals_reward (referral_id)")
+        assert indexes_in_another() == [("rewards_of_a_referral", "a_reward_is_granted_once")]
+        transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +90,13 @@ def test_an_instant_of_tracking_that_moved_would_be_written_to_the_indexes(bob: 
     before = updates()
     assert Referral.objects.update(tracked_at=AFTER_THE_WINDOW) == 1
     assert since(before) == (1, 0)
+
+
+def indexes_in_another() -> list[tuple[str, str]]:
+    """Return the indexes of what a grant writes that another makes idle, and that other one."""
+    with connection.cursor() as cursor:
+        cursor.execute(IN_ANOTHER, {"tables": GRANTED})
+        return [(one, other) for one, other in cursor.fetchall()]
 
 
 def settings() -> dict[str, set[str]]:

@@ -4,8 +4,10 @@ Payments that nothing else in the batch touches are judged and inserted as one s
 is judged in order by `billing.judgement`, and written as a set again.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from csv import writer
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -58,7 +60,9 @@ class SpendFact(NamedTuple):
         return {name: value for name, value in self._asdict().items() if name != "line"}
 
 
-Poison = tuple[SpendFact, Exception]
+# A fact at hand, or the pk of a reversal that waits for one.
+Row = SpendFact | int
+Poison = tuple[Row, Exception]
 
 
 @dataclass(frozen=True)
@@ -88,50 +92,101 @@ def record_spend(
 
     `source` is the system that issued the ids, never the door. With `run`, the run moves on to `lines_done` in the same
     transaction. Locks the ids' advisory keys in key order. Refusals are returned, not raised; a fact that fails by
-    itself is parked, and refused as `parked`.
+    itself is parked, and refused as `parked`, and so is a reversal that waited for it.
     """
 
-    def record(some: Sequence[SpendFact], poison: Sequence[Poison] = (), *, of_run: ImportRun | None = None) -> Receipt:
+    def record(
+        some: Sequence[SpendFact],
+        poison: Sequence[Poison] = (),
+        *,
+        without: Sequence[int] = (),
+        of_run: ImportRun | None = None,
+    ) -> Receipt:
         while True:
             try:
                 with transaction.atomic():
-                    return _record(source, some, poison, now, of_run, lines_done)
+                    return _record(source, some, poison, without, now, of_run, lines_done)
             except _LostRaceError:
                 continue
 
     try:
         return record(facts, of_run=run)
     except POISON:
-        sound, poison = sift_poison(rows=facts, rehearse=record)
-    return record(sound, poison, of_run=run)
+        rows = _in_order_of_effect(source, facts, now)
+
+    def rehearse(some: Sequence[Row]) -> None:
+        record(_facts(some), without=[row for row in rows if isinstance(row, int) and row not in some])
+
+    sound, poison = sift_poison(rows=rows, rehearse=rehearse)
+    return record(_facts(sound), poison, of_run=run)
+
+
+def _facts(rows: Sequence[Row]) -> list[SpendFact]:
+    """Return the facts at hand among the rows, as they stood."""
+    return sorted((row for row in rows if isinstance(row, SpendFact)), key=lambda fact: fact.line)
+
+
+def _in_order_of_effect(source: str, facts: Sequence[SpendFact], now: datetime) -> list[Row]:
+    """Put each reversal that waits, in the batch or since before, behind the fact that lets it in: none fails sooner.
+
+    Where they cannot even be judged, they stay as they stand.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            accepted = _judge(cursor, source, facts, now).judgement.accepted
+            transaction.set_rollback(True)
+    except POISON:
+        return list(facts)
+    by_line, latest = {fact.line: fact for fact in facts}, 0
+    turns: dict[Row, tuple[int, int]] = {fact: (fact.line, -1) for fact in facts}
+    for turn, fact in enumerate(accepted):
+        latest = max(latest, fact.place or 0)
+        if fact.place is not None:
+            turns[by_line[fact.place]] = latest, turn
+        elif fact.waiting_id is not None:
+            turns[fact.waiting_id] = latest, turn
+    return sorted(turns, key=turns.__getitem__)
 
 
 def _record(
     source: str,
     facts: Sequence[SpendFact],
     poison: Sequence[Poison],
+    without: Sequence[int],
     now: datetime,
     run: ImportRun | None,
     lines_done: int | None,
 ) -> Receipt:
     batch = SpendBatch.objects.create(source=source, received_at=now, run=run)
+    errors = {row: error for row, error in poison if isinstance(row, int)}
     with connection.cursor() as cursor:
-        _stage(cursor, facts)
-        cursor.execute(sql.LOCK_IDS, {"source": source})
-        cursor.fetchall()
-        cursor.execute(sql.JUDGE, {"source": source, "now": now})
-        tangled = _judge_tangled(cursor, source)
+        given_up = _give_up(cursor, [*errors, *without])
+        tangled = _judge(cursor, source, facts, now)
         _insert_payments(cursor, source, batch, tangled)
         _insert_reversals(cursor, source, batch, tangled)
         _keep_waiting(cursor, source, batch, run, tangled, facts)
         parked = park_facts(
-            kind=ParkedRow.Kind.SPEND, source=source, sound=[fact.id for fact in facts], poison=poison, now=now
+            kind=ParkedRow.Kind.SPEND,
+            source=source,
+            sound=[fact.id for fact in facts],
+            poison=[(row, error) for row, error in poison if isinstance(row, SpendFact)],
+            now=now,
         )
-        receipt = _receipt(cursor, batch, run, tangled, facts, parked)
+        late = _late(run, tangled) + _park_late(source, run, given_up, errors, now)
+        receipt = _receipt(cursor, batch, tangled, facts, parked, late)
         cursor.execute(sql.CLEAR)
     if run is not None:
         advance_run(run=run, lines_done=lines_done or 0, tally=receipt.tally, refusals=receipt.refusals)
     return receipt
+
+
+def _judge(cursor: Any, source: str, facts: Sequence[SpendFact], now: datetime) -> _Tangled:
+    """Stage and judge the facts, under the locks of their ids."""
+    _stage(cursor, facts)
+    cursor.execute(sql.LOCK_IDS, {"source": source})
+    cursor.fetchall()
+    cursor.execute(sql.JUDGE, {"source": source, "now": now})
+    return _judge_tangled(cursor, source)
 
 
 def _stage(cursor: Any, facts: Sequence[SpendFact]) -> None:
@@ -143,12 +198,32 @@ def _stage(cursor: Any, facts: Sequence[SpendFact]) -> None:
     cursor.copy_expert(sql.COPY, rows)
 
 
+class _Waited(NamedTuple):
+    """A reversal that had waited before: the run that brought it, its line there, and the fact as it came."""
+
+    run_id: int | None
+    line: int | None
+    fact: dict[str, str]
+
+    def line_in(self, run: ImportRun | None) -> int | None:
+        """Return its line in the file of this run, if that is where it stood."""
+        return self.line if run is not None and self.run_id == run.pk else None
+
+
 @dataclass(frozen=True)
 class _Tangled:
     """The facts that hang together, judged; and the reversals that had waited before, by their pk."""
 
     judgement: Judgement
-    waited: dict[int, tuple[int | None, int | None, dict[str, str]]]
+    waited: dict[int, _Waited]
+
+
+def _give_up(cursor: Any, waiting_ids: Sequence[int]) -> dict[int, _Waited]:
+    """Let these reversals wait no longer, as if they had never come; return those that were there, by their pk."""
+    if not waiting_ids:
+        return {}
+    cursor.execute(sql.GIVE_UP, {"ids": list(waiting_ids)})
+    return {pk: _Waited(run_id, line, json.loads(raw)) for pk, run_id, line, raw in cursor.fetchall()}
 
 
 def _judge_tangled(cursor: Any, source: str) -> _Tangled:
@@ -162,7 +237,7 @@ def _judge_tangled(cursor: Any, source: str) -> _Tangled:
     waiting, waited = [], {}
     for pk, run_id, line, raw, *content in cursor.fetchall():
         waiting.append(replace(Fact(*content), waiting_id=pk))
-        waited[pk] = (run_id, line, json.loads(raw))
+        waited[pk] = _Waited(run_id, line, json.loads(raw))
     cursor.execute(sql.KNOWN, parameters)
     known = {fact.event_id: fact.content for fact in (Fact(*row) for row in cursor.fetchall())}
     cursor.execute(sql.PAYMENTS, parameters)
@@ -227,10 +302,10 @@ def _keep_waiting(
 def _receipt(
     cursor: Any,
     batch: SpendBatch,
-    run: ImportRun | None,
     tangled: _Tangled,
     facts: Sequence[SpendFact],
     parked: Sequence[Refusal],
+    late: _Late,
 ) -> Receipt:
     """Count every row of the batch once, store the counts, and tell the app above after commit."""
     judgement, by_line = tangled.judgement, {fact.line: fact for fact in facts}
@@ -247,26 +322,52 @@ def _receipt(
         duplicate=verdicts.get("duplicate", 0) + len(judgement.duplicates),
         refused=len(refusals),
     )
-    late, late_refusals = _late(run, tangled)
-    refusals = sorted(refusals, key=lambda refusal: refusal.line or 0) + late_refusals
+    refusals = sorted(refusals, key=lambda refusal: refusal.line or 0) + late.refusals
     _store(batch, tally, refused=len(refusals), recorded=bool(judgement.accepted) or tally.accepted > 0)
-    return Receipt(batch.pk, tally + late, refusals)
+    return Receipt(batch.pk, tally + late.tally, refusals)
 
 
-def _late(run: ImportRun | None, tangled: _Tangled) -> tuple[Tally, list[Refusal]]:
-    """Return what the reversals that had waited before add: one of this run was counted as waiting, and is no more."""
-    own_run = run.pk if run else None
+@dataclass(frozen=True)
+class _Late:
+    """What the reversals that had waited before add: one of this run was counted as waiting, and is no more."""
+
+    tally: Tally
+    refusals: list[Refusal]
+
+    def __add__(self, other: _Late) -> _Late:
+        return _Late(self.tally + other.tally, self.refusals + other.refusals)
+
+
+def _late(run: ImportRun | None, tangled: _Tangled) -> _Late:
+    """Return what became of those that were judged."""
     late, refusals = Tally(), []
     for fact in tangled.judgement.accepted:
-        if fact.waiting_id and own_run and tangled.waited[fact.waiting_id][0] == own_run:
+        if fact.waiting_id and tangled.waited[fact.waiting_id].line_in(run):
             late += Tally(accepted=1, waiting=-1)
     for fact, code in tangled.judgement.refused:
         if fact.waiting_id:
-            run_id, line, raw = tangled.waited[fact.waiting_id]
-            ours = own_run is not None and run_id == own_run
-            late += Tally(refused=1, waiting=-1 if ours else 0)
-            refusals.append(_refusal(line if ours else None, code, raw))
-    return late, refusals
+            waited = tangled.waited[fact.waiting_id]
+            late += _one_refused(waited, run)
+            refusals.append(_refusal(waited.line_in(run), code, waited.fact))
+    return _Late(late, refusals)
+
+
+def _park_late(
+    source: str, run: ImportRun | None, given_up: Mapping[int, _Waited], errors: Mapping[int, Exception], now: datetime
+) -> _Late:
+    """Park those that fail by themselves."""
+    late, refusals = Tally(), []
+    for pk, error in errors.items():
+        if waited := given_up.get(pk):
+            late += _one_refused(waited, run)
+            poison = [(SpendFact(line=waited.line or 0, **waited.fact), error)]
+            (refusal,) = park_facts(kind=ParkedRow.Kind.SPEND, source=source, sound=(), poison=poison, now=now)
+            refusals.append(replace(refusal, line=waited.line_in(run)))
+    return _Late(late, refusals)
+
+
+def _one_refused(waited: _Waited, run: ImportRun | None) -> Tally:
+    return Tally(refused=1, waiting=-1 if waited.line_in(run) else 0)
 
 
 def _refusal(line: int | None, code: str, fact: dict[str, str]) -> Refusal:

@@ -185,6 +185,8 @@ ON CONFLICT (source, event_id) DO NOTHING
 
 STOP_WAITING = "DELETE FROM billing_waitingreversal WHERE id = ANY(%(ids)s)"
 
+GIVE_UP = "DELETE FROM billing_waitingreversal WHERE id = ANY(%(ids)s) RETURNING id, run_id, line, fact"
+
 KEEP_WAITING = """
 INSERT INTO billing_waitingreversal (batch_id, run_id, line, source, event_id, payment_event_id, customer_id, type,
                                      original_currency, original_amount, occurred_at, fact)
