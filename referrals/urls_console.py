@@ -20,11 +20,14 @@ app_name = "console"
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("orders/", billing.orders, name="orders"),
+    path("orders/payments.csv", billing.orders_file, name="orders_file"),
     path("payment-methods/", billing.payment_methods, name="payment_methods"),
     path("profile/", account.profile, name="profile"),
     path("verification/", account.verification, name="verification"),
     path("refer/", console.refer, name="refer"),
     path("refer/<pk:referral_id>/", console.friend, name="friend"),
     path("coupons/", coupons.coupons, name="coupons"),
+    path("coupons/coupons.csv", coupons.coupons_file, name="coupons_file"),
+    path("coupons/<pk:coupon_id>/movements.csv", coupons.coupon_file, name="coupon_file"),
     path("coupons/<pk:coupon_id>/", coupons.coupon, name="coupon"),
 ]

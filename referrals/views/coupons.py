@@ -5,15 +5,16 @@ They are here and not in credits, which does not know why a reward is that much,
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts import clock
 from accounts.asked import asked_place, reader_id
+from accounts.csv_files import csv_file
 from credits.models import Coupon
-from credits.queries import Shelf
+from credits.queries import COUPON_COLUMNS, ENTRY_COLUMNS, Shelf, coupon_rows, entry_rows
 from referrals.queries.coupons import coupon_page, coupons_page
 
 
@@ -40,6 +41,27 @@ def coupon(request: HttpRequest, coupon_id: int) -> HttpResponse:
         raise Http404 from fault
     context = {"page": page, "coupon": page.coupon, "now": now, "section": "coupons", "current": "true"}
     return render(request, "referrals/console/coupon.html", context)
+
+
+@require_safe
+@never_cache
+@login_required
+def coupons_file(request: HttpRequest) -> StreamingHttpResponse:
+    """All of the customer's coupons as a CSV file."""
+    rows = coupon_rows(customer_id=reader_id(request), now=clock.now())
+    return csv_file("coupons.csv", columns=COUPON_COLUMNS, rows=rows)
+
+
+@require_safe
+@never_cache
+@login_required
+def coupon_file(request: HttpRequest, coupon_id: int) -> StreamingHttpResponse:
+    """Every movement on one coupon as a CSV file."""
+    try:
+        rows = entry_rows(customer_id=reader_id(request), coupon_id=coupon_id)
+    except Coupon.DoesNotExist as fault:
+        raise Http404 from fault
+    return csv_file(f"coupon-{coupon_id}.csv", columns=ENTRY_COLUMNS, rows=rows)
 
 
 def _entry(request: HttpRequest) -> int:
