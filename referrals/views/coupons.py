@@ -13,9 +13,10 @@ from django.views.decorators.http import require_safe
 from accounts import clock
 from accounts.asked import asked_place, reader_id
 from accounts.csv_files import csv_file
+from accounts.tabs import Tab
 from credits.models import Coupon
 from credits.queries import COUPON_COLUMNS, ENTRY_COLUMNS, Shelf, coupon_rows, entry_rows
-from referrals.queries.coupons import coupon_page, coupons_page
+from referrals.queries.coupons import CouponsPage, coupon_page, coupons_page
 
 
 @require_safe
@@ -25,7 +26,7 @@ def coupons(request: HttpRequest) -> HttpResponse:
     """The customer's balance, what is owed back, and the coupons of one shelf."""
     now = clock.now()
     page = coupons_page(customer_id=reader_id(request), shelf=_shelf(request), after=asked_place(request), now=now)
-    context = {"page": page, "shelves": page.balance.shelves.items(), "now": now, "section": "coupons"}
+    context = {"page": page, "tabs": _tabs(page), "now": now, "section": "coupons"}
     return render(request, "referrals/console/coupons.html", context)
 
 
@@ -62,6 +63,13 @@ def coupon_file(request: HttpRequest, coupon_id: int) -> StreamingHttpResponse:
     except Coupon.DoesNotExist as fault:
         raise Http404 from fault
     return csv_file(f"coupon-{coupon_id}.csv", columns=ENTRY_COLUMNS, rows=rows)
+
+
+def _tabs(page: CouponsPage) -> list[Tab]:
+    return [
+        Tab(f"show-{shelf.value}", f"?show={shelf.value}", str(shelf.label), count, shelf == page.shelf)
+        for shelf, count in page.balance.shelves.items()
+    ]
 
 
 def _entry(request: HttpRequest) -> int:
