@@ -32,7 +32,8 @@ def test_it_is_there_for_developers_only(client: Client, settings: Settings, add
 def test_every_component_is_shown_in_both_themes(client: Client, settings: Settings) -> None:
     settings.DEBUG = True
     answer = client.get(ADDRESSES[0])
-    rendered = [Path(template.name).name for template in answer.templates if "components/" in (template.name or "")]
+    names = [template.name or "" for template in answer.templates]
+    rendered = [Path(name).name for name in names if "components/" in name]
     missing = [name for name in COMPONENTS if rendered.count(name) < 2]
     assert missing == [], "templates/dev/_specimens.html does not show them"
     assert faults(answer.content.decode()) == []
