@@ -1,41 +1,35 @@
-"""Every page of the site, as each of its readers finds them: from the URLconf, and by following links."""
+"""Every page of the site: from the URLconf, and by following the links that a reader finds."""
 
 from __future__ import annotations
 
 import html
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from urllib.parse import urljoin, urlsplit
 
 from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, resolve
-from playwright.sync_api import Page
 
-# So many pages of one view are looked at: an account's friends stand at nine stages.
-MOST_OF_A_VIEW = 9
-# Not walked through: Django's own pages, and what acts on a click.
+# So many pages of one view are looked at, unless it is named: an account's friends stand at nine stages.
+MOST_OF_A_VIEW = 4
+MOST_OF = {"console:friend": 9, "gallery:components": 1}
+# Not walked through: Django's own pages.
 LEFT_OUT = ("/admin/", "/static/")
-# Who reads only these: the other pages show them what they show the others.
-ONLY = {"newcomer": ("/console/", "/accounts/2fa/"), "friend": ("/console/",)}
-# Pages that no link leads to.
-UNLINKED = {
-    "visitor": ["/r/nobody/", "/accounts/password/reset/key/1-nothing/", "/accounts/logout/"],
-    "referrer": ["/accounts/logout/", "/console/refer/?after=1_1", "/console/coupons/?after=4102444800000000_1"],
-    "staff": [
-        "/admin/",
-        "/admin/referrals/referral/",
-        "/admin/referrals/fraudflag/",
-        "/admin/accounts/user/",
-        "/admin/accounts/identityverification/",
-        "/admin/credits/coupon/",
-    ],
+# Views with a part in their address that no reader finds a link to, each with the reason.
+NOT_FOUND_BY_LINKS = {
+    "demo:sign_in": "is a button",
+    "demo:spend": "is a button",
+    "demo:refund": "is a button",
+    "account_reset_password_from_key": "stands in a mail",
+    "mfa_edit_webauthn": "is the page of a security key, which no reader has",
+    "mfa_remove_webauthn": "is the page of a security key, which no reader has",
 }
 
 
 @cache
 def routes() -> dict[str, str]:
-    """The name of each view outside the admin, and its route; a view without a name goes by its route."""
+    """The name of each view outside the admin that has one, and its route."""
     return {name: route for name, route in _routes(get_resolver(), "", "") if not route.startswith("admin/")}
 
 
@@ -45,8 +39,8 @@ def _routes(resolver: URLResolver, before: str, space: str) -> Iterator[tuple[st
         if isinstance(pattern, URLResolver):
             inner = f"{space}{pattern.namespace}:" if pattern.namespace else space
             yield from _routes(pattern, route, inner)
-        elif isinstance(pattern, URLPattern):
-            yield (f"{space}{pattern.name}" if pattern.name else route), route
+        elif isinstance(pattern, URLPattern) and pattern.name:
+            yield f"{space}{pattern.name}", route
 
 
 def plain_addresses() -> list[str]:
@@ -57,55 +51,34 @@ def plain_addresses() -> list[str]:
 def view_of(address: str) -> str:
     """The name of the view behind an address; empty where there is none."""
     try:
-        found = resolve(urlsplit(address).path)
+        return resolve(urlsplit(address).path).view_name
     except Resolver404:
         return ""
-    return found.view_name or found.route
 
 
-def pages_of(page: Page, who: str) -> list[str]:
-    """The addresses of all pages that this reader can open, each view at most MOST_OF_A_VIEW times.
+def walk(fetch: Callable[[str], str | None], *, more: Iterable[str] = (), below: tuple[str, ...] = ("/",)) -> list[str]:
+    """Return the addresses of all pages below these paths that a reader can open, each view only so many times.
 
-    `page` is a browser in which the reader is signed in; the pages are fetched and not shown.
+    `fetch` gives the markup behind an address, or none where there is no page for the reader. The walk starts at every
+    address without a part that varies and at `more`, and follows the links.
     """
-    if who == "unconfirmed":
-        return ["/accounts/confirm-email/"]
-    if who == "staff":
-        return UNLINKED[who]
     found: list[str] = []
     seen: set[str] = set()
     times: Counter[str] = Counter()
-    ahead = [*plain_addresses(), *UNLINKED.get(who, [])]
+    ahead = [*plain_addresses(), *more]
     while ahead:
         address = ahead.pop(0)
         view = view_of(address)
-        listed = address in UNLINKED.get(who, [])
-        if (
-            address in seen
-            or not view
-            or times[view] >= MOST_OF_A_VIEW
-            or (address.startswith(LEFT_OUT) and not listed)
-        ):
+        enough = times[view] >= MOST_OF.get(view, MOST_OF_A_VIEW)
+        if not view or enough or address in seen or address.startswith(LEFT_OUT) or not address.startswith(below):
             continue
         seen.add(address)
-        text = text_of_page(page, address)
+        text = fetch(address)
         if text is not None:
             times[view] += 1
             found.append(address)
             ahead += links_in(text, address)
     return found
-
-
-def is_for(who: str, address: str) -> bool:
-    """Whether this reader is to walk there."""
-    return not address.startswith(LEFT_OUT) and address.startswith(ONLY.get(who, ("/",)))
-
-
-def text_of_page(page: Page, address: str) -> str | None:
-    """The markup of a page; none where the address answers with anything else: a file, a redirect, a refusal."""
-    answer = page.request.get(address, max_redirects=0)
-    is_page = answer.status == 200 and answer.headers.get("content-type", "").startswith("text/html")
-    return answer.text() if is_page else None
 
 
 def links_in(text: str, address: str) -> list[str]:
@@ -114,6 +87,7 @@ def links_in(text: str, address: str) -> list[str]:
     return [target.split("#")[0] for target in targets if target.startswith("/") and not target.startswith("//")]
 
 
-def file_name(address: str) -> str:
-    """A name for a file about this page."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", address).strip("-") or "start"
+def views_without_a_page(found: Iterable[str]) -> set[str]:
+    """The views that are not behind these addresses and that no walk has tried, unless it is known why."""
+    reached = {view_of(address) for address in [*plain_addresses(), *found]}
+    return set(routes()) - reached - set(NOT_FOUND_BY_LINKS)
