@@ -12,6 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.people import READERS, come_as
 from tests.browser.product import ROOT, launch, running_demo
+from tests.browser.readers import file_name, pages_of
 
 FOLDER = ROOT / "var" / "screenshots"
 SIZES = ((390, 844), (1440, 900))
@@ -37,8 +38,6 @@ def main() -> None:
 
 
 def pictures_of(page: Page, who: str) -> list[Path]:
-    from tests.browser.site_map import file_name, pages_of
-
     folder = FOLDER / who
     folder.mkdir(parents=True)
     taken: list[Path] = []
