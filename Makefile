@@ -1,5 +1,5 @@
 # run: the demo.  test: everything that must hold.  test-long: the same histories, 5000 of them.
-# lint, check: two parts of test.  venv: what run needs.  clean: what can be made again, but never var/, the data.
+# screenshots: every page, into var/screenshots.  messages: what is to be translated, into locale.  lint, check: two parts of test.  venv: what run needs.  clean: what can be made again, but never var/, the data.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,12 +13,22 @@ PRODUCTION := REFERRAL_ENVIRONMENT=production REFERRAL_DEMO=0 DEBUG=0 REFERRAL_D
 	DATABASE_URL=postgres://check@localhost/check REDIS_URL=redis://localhost:6379/0 \
 	EMAIL_URL=smtp+tls://localhost:587 DEFAULT_FROM_EMAIL=referrals@example.com
 
-.PHONY: run test test-long lint check venv clean browser
+.PHONY: run screenshots messages test test-long lint check venv clean browser
 
 # Without a shell between them, so that what ends make ends the run.
 run: export REFERRAL_DEMO = 1
 run: $(BIN)/.runs
 	@$(BIN)/python manage.py run
+
+# Every page, for a designer's eye: var/screenshots/index.html
+screenshots: $(BIN)/.tests browser
+	$(BIN)/python -m tests.browser.screenshots
+
+# What is marked for translation, into locale/ (needs GNU gettext), and compiled beside it (needs nothing).
+messages: $(BIN)/.tests
+	$(BIN)/python manage.py makemessages --locale de --no-obsolete --no-wrap --add-location file \
+		--ignore .venv --ignore var --ignore tests --ignore "templates/admin/*" --ignore "templates/demo/*" --ignore "templates/dev/*"
+	$(BIN)/pybabel -q compile --directory locale --domain django --statistics
 
 test: lint check browser
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -106,6 +106,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "django_htmx",
     "csp",
+    "lucide",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -7,6 +7,8 @@ from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.decorators.http import require_safe
 
+from referral_site import gallery
+
 
 @require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
@@ -21,4 +23,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("accounts.urls")),
     path("console/", include("referrals.urls_console")),
     path("dev/", include("referral_site.demo.urls")),
+    path("dev/", include((gallery.urlpatterns, "gallery"))),
 ]

@@ -5,7 +5,7 @@ from django.urls.converters import IntConverter
 
 from accounts import console_views as account
 from billing import views as billing
-from referrals.views import console, overview
+from referrals.views import console, coupons, overview
 
 
 class PkConverter(IntConverter):
@@ -20,11 +20,14 @@ app_name = "console"
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("orders/", billing.orders, name="orders"),
+    path("orders/payments.csv", billing.orders_file, name="orders_file"),
     path("payment-methods/", billing.payment_methods, name="payment_methods"),
     path("profile/", account.profile, name="profile"),
     path("verification/", account.verification, name="verification"),
     path("refer/", console.refer, name="refer"),
     path("refer/<pk:referral_id>/", console.friend, name="friend"),
-    path("coupons/", console.coupons, name="coupons"),
-    path("coupons/<pk:coupon_id>/", console.coupon, name="coupon"),
+    path("coupons/", coupons.coupons, name="coupons"),
+    path("coupons/coupons.csv", coupons.coupons_file, name="coupons_file"),
+    path("coupons/<pk:coupon_id>/movements.csv", coupons.coupon_file, name="coupon_file"),
+    path("coupons/<pk:coupon_id>/", coupons.coupon, name="coupon"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+import time_machine
 from django.test import Client
 from djmoney.money import Money
 
@@ -100,6 +101,23 @@ def test_frozen_credit_is_said_to_be_frozen(alice: User, bob: User) -> None:
     assert "card theft" not in page
 
 
+def test_a_coupon_that_expires_within_a_fortnight_is_marked(bob: User) -> None:
+    welcome = coupon_of(bob, CouponKind.WELCOME)
+    soon = timedelta(days=14)
+    for at, marked in ((welcome.expires_at - soon - TICK, False), (welcome.expires_at - soon, True)):
+        with time_machine.travel(at, tick=False):
+            client = Client()
+            client.force_login(bob)
+            assert (b"coupons__soon" in client.get(COUPONS).content) == marked
+
+
+def test_what_credit_buys_and_what_the_trial_buys_stand_below_the_list(bob: User) -> None:
+    Product.objects.filter(code="cdn").update(accepts_trial=False)
+    credit, trial = read(bob, COUPONS).split("Where it can be used")[1].split("Free trial Pays for")
+    assert "Content Delivery Network" in credit.split("Not for")[0]
+    assert "Content Delivery Network" in trial.split("Not for")[1]
+
+
 # Shelves
 
 
@@ -117,8 +135,8 @@ def test_each_coupon_stands_on_one_shelf(alice: User, bob: User) -> None:
             assert standing == [shelf_of(coupon, at)]
     page = read(alice, COUPONS, at=day(5, 8))
     assert "Usable 2 Used up 1 Expired 0 Revoked 2" in page
-    assert "Payout For your friend · joined January 2026 $5.00 $0.00" in read(alice, f"{COUPONS}?show=used-up")
-    assert "Payout For your friend · joined January 2026 $20.00 $0.00" in read(alice, f"{COUPONS}?show=revoked")
+    assert "Payout Friend · joined January 2026 $5.00 $0.00" in read(alice, f"{COUPONS}?show=used-up")
+    assert "Payout Friend · joined January 2026 $20.00 $0.00" in read(alice, f"{COUPONS}?show=revoked")
 
 
 @pytest.mark.parametrize(
@@ -172,10 +190,25 @@ def test_an_open_debt_is_told_with_its_cause(alice: User, bob: User) -> None:
     settle_at(day(5, 4))
     page = read(alice, COUPONS)
     assert "To be set against your next rewards: $15.00 Nothing is charged to you." in page
-    assert "Payout for your friend · joined January 2026: a payment was reversed, 4 May 2026 $15.00" in page
+    assert "Friend · joined January 2026, payout: a payment was reversed, 4 May 2026 $15.00" in page
     record(dispute_won(bob, "won", "12", "ecs", day(5, 5)))
     settle_at(day(5, 6))
     assert "To be set against" not in read(alice, COUPONS)
+
+
+def test_a_friend_has_a_name_only_if_they_chose_one(alice: User, bob: User) -> None:
+    settle_at(day(2, 19))
+    spend_credit(alice, "15", day(2, 20))
+    record(chargeback(bob, "back", "12", "ecs", day(5, 3)))
+    settle_at(day(5, 4))
+    payout = coupon_of(alice, CouponKind.PAYOUT)
+    pages = (COUPONS, f"{COUPONS}?show=revoked", address(payout))
+    assert all("Friend · joined January 2026" in read(alice, page) for page in pages)
+    User.objects.filter(pk=bob.pk).update(public_first_name="Bea")
+    assert all("Bea · joined January 2026" in read(alice, page) for page in pages)
+    User.objects.filter(pk=bob.pk).update(closed_at=day(6, 1))
+    assert all("Former customer · joined January 2026" in read(alice, page) for page in pages)
+    assert not any("Bea" in read(alice, page) for page in pages)
 
 
 def test_a_debt_of_a_refused_referral_says_so(alice: User, bob: User) -> None:
@@ -184,7 +217,7 @@ def test_a_debt_of_a_refused_referral_says_so(alice: User, bob: User) -> None:
     refuse(referral_id=Referral.objects.get(friend=bob).pk, actor=None, reason="same person", now=day(3, 1))
     settle_at(day(3, 2))
     page = read(alice, COUPONS)
-    assert ": the referral was refused, 2 Mar 2026 $15.00" in page
+    assert "payout: the referral was refused, 2 Mar 2026 $15.00" in page
     assert "same person" not in page
 
 
@@ -196,7 +229,7 @@ def test_a_payout_coupon_says_why_it_is_that_much(alice: User, bob: User) -> Non
     page = read(alice, address(coupon_of(alice, CouponKind.PAYOUT)))
     assert "Payout of $20.00" in page
     assert "Amount $20.00 Left = $0.00 Used + $0.00 Expired + $20.00 Revoked + $0.00" in page
-    assert "Why it is $20.00 For your friend · joined January 2026, as of 19 Feb 2026, 00:00:" in page
+    assert "Why it is $20.00 Friend · joined January 2026, as of 19 Feb 2026, 00:00:" in page
     assert "Qualifying spend $21.00 ≥ $20.00 Payout $20.00" in page
 
 
@@ -260,7 +293,7 @@ def test_what_a_coupon_buys_is_what_the_catalogue_says(bob: User) -> None:
     )  # fmt: skip
     for kind, buys in ((CouponKind.WELCOME, True), (CouponKind.TRIAL, False)):
         page = read(bob, address(coupon_of(bob, kind)))
-        pays_for, not_for = page.split("What it pays for")[1].split("Not for")
+        pays_for, not_for = page.split("Where it can be used")[1].split("Not for")
         assert "Elastic Compute Service" in pays_for
         assert "Content Delivery Network" in pays_for
         assert "Domain registration" in not_for

@@ -96,6 +96,10 @@ def statements_of_pages(reader: User) -> dict[str, int]:
         "/console/coupons/",
         "/console/coupons/?show=expired",
         f"/console/coupons/{coupon.pk}/",
+        "/console/coupons/coupons.csv",
+        f"/console/coupons/{coupon.pk}/movements.csv",
+        "/console/orders/",
+        "/console/orders/payments.csv",
     ]
     client = Client()
     client.force_login(reader)
@@ -104,7 +108,9 @@ def statements_of_pages(reader: User) -> dict[str, int]:
 
 def statements_of(client: Client, address: str) -> int:
     with CaptureQueriesContext(connection) as statements:
-        assert client.get(address).status_code == 200
+        response = client.get(address)
+        assert response.status_code == 200
+        assert b"".join(response)
     return len(statements)
 
 

@@ -47,6 +47,12 @@ def short_dollars(value: Money | Decimal) -> str:
 
 
 @register.filter
+def in_currency(amount: Decimal, currency: str) -> str:
+    """An amount in a currency of its own: €1,234.50."""
+    return str(format_currency(amount, currency, locale=_locale()))
+
+
+@register.filter
 def signed_dollars(value: Money) -> str:
     """A movement in US dollars, with its sign."""
     return dollars(value) if value.amount < 0 else f"+{dollars(value)}"

@@ -60,6 +60,9 @@ FRIENDS = (
     Friend("friend", 6),  # joined, nothing spent yet
 )
 
+# What the referrer paid: it earns nobody anything, for nobody referred them.
+OWN_PAYMENTS = ((240, "ecs", "64.00"), (130, "cdn", "18.40"), (41, "domain", "12.00"))
+
 
 @retried
 def load_demo(*, now: datetime) -> bool:
@@ -116,10 +119,11 @@ class Story:
         pass_verification(user_id=referrer.pk, identity=IDENTITY, account_type=AccountType.INDIVIDUAL, now=at)
 
     def record_payments(self) -> None:
+        paid = [(REFERRER_ID, OWN_PAYMENTS), *((friend.account_id, friend.payments) for friend in FRIENDS)]
         payments = [
-            (f"{friend.account_id}-paid-{n}", friend.account_id, product, amount, days)
-            for friend in FRIENDS
-            for n, (days, product, amount) in enumerate(friend.payments, start=1)
+            (f"{account_id}-paid-{n}", account_id, product, amount, days)
+            for account_id, theirs in paid
+            for n, (days, product, amount) in enumerate(theirs, start=1)
         ]
         facts = [
             SpendFact(line, event_id, account_id, "payment", product, "USD", amount, self.written(days), "")

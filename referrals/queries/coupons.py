@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from django.db.models import OuterRef, Subquery, Sum, Window
@@ -30,6 +30,8 @@ from referrals.queries.console import terms_at
 from referrals.queries.reckonings import Reckoning, recorded_reckoning
 
 DEBTS_SHOWN = 10
+# What of the coupons the list marks as expiring soon.
+EXPIRING_SOON = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class CouponsPage:
     debts: Debts
     shelf: Shelf
     coupons: Page[Coupon]
+    soon: datetime
+    credit_uses: Uses
+    trial_uses: Uses
+    nothing = Money(0, "USD")
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,14 @@ class Family:
 
 
 @dataclass(frozen=True)
+class Uses:
+    """Where a coupon can be used, and where it cannot."""
+
+    buys: list[Family]
+    does_not_buy: list[Family]
+
+
+@dataclass(frozen=True)
 class CouponPage:
     """What the page of one coupon shows. What is left on one that has expired counts as expired, swept or not."""
 
@@ -92,21 +106,24 @@ class CouponPage:
     expired: Money
     reward: RewardReason | None
     gift: GiftReason | None
-    buys: list[Family]
-    does_not_buy: list[Family]
+    uses: Uses
     entries: list[CouponEntry]
     next_entry: int | None
     is_first: bool
 
 
 def coupons_page(*, customer_id: int, shelf: Shelf, after: Place | None, now: datetime) -> CouponsPage:
-    """Return the customer's balance, open debts and a page of the coupons on a shelf. Four statements."""
+    """Return balance, open debts, a page of the coupons on a shelf, and what coupons buy. Five statements."""
+    products = _products()
     return CouponsPage(
         balance=balance(customer_id=customer_id, now=now),
         soonest=soonest_expiring(customer_id=customer_id, now=now),
         debts=_debts(customer_id),
         shelf=shelf,
         coupons=coupons(customer_id=customer_id, shelf=shelf, after=after, now=now),
+        soon=now + EXPIRING_SOON,
+        credit_uses=_uses(products, CouponKind.PAYOUT),
+        trial_uses=_uses(products, CouponKind.TRIAL),
     )
 
 
@@ -117,10 +134,8 @@ def coupon_page(*, customer_id: int, coupon_id: int, after: int, now: datetime) 
     """
     coupon = Coupon.objects.select_related("friend", "customer__customer").get(pk=coupon_id, customer=customer_id)
     found = list(entries(coupon_id=coupon.pk, after=after))
-    products = list(Product.objects.order_by("family", "name"))
     shelf = shelf_of(coupon, now)
     nothing = Money(0, "USD")
-    accepts = "accepts_trial" if coupon.kind == CouponKind.TRIAL else "accepts_credit"
     return CouponPage(
         coupon=coupon,
         shelf=shelf,
@@ -128,8 +143,7 @@ def coupon_page(*, customer_id: int, coupon_id: int, after: int, now: datetime) 
         expired=coupon.expired + (coupon.remaining if shelf == Shelf.EXPIRED else nothing),
         reward=_reward_reason(coupon) if coupon.kind in RewardKind.values else None,
         gift=_gift_reason(coupon) if coupon.kind in (CouponKind.WELCOME, CouponKind.TRIAL) else None,
-        buys=_families([product for product in products if getattr(product, accepts)]),
-        does_not_buy=_families([product for product in products if not getattr(product, accepts)]),
+        uses=_uses(_products(), coupon.kind),
         entries=found[:ENTRIES_PAGE_SIZE],
         next_entry=found[ENTRIES_PAGE_SIZE - 1].pk if len(found) > ENTRIES_PAGE_SIZE else None,
         is_first=after == 0,
@@ -184,6 +198,20 @@ def _type_of(coupon: Coupon, individual: object) -> AccountType:
     """The account type whose amount was given: an account that is enterprise now may have been individual then."""
     owner_type = AccountType(coupon.customer.customer.account_type)
     return AccountType.INDIVIDUAL if coupon.amount.amount == individual else owner_type
+
+
+def _products() -> list[Product]:
+    """The catalogue, family by family. One statement."""
+    return list(Product.objects.order_by("family", "name"))
+
+
+def _uses(products: list[Product], kind: str) -> Uses:
+    """What a coupon of this kind buys (TERMS: Credit)."""
+    accepts = "accepts_trial" if kind == CouponKind.TRIAL else "accepts_credit"
+    return Uses(
+        buys=_families([product for product in products if getattr(product, accepts)]),
+        does_not_buy=_families([product for product in products if not getattr(product, accepts)]),
+    )
 
 
 def _families(products: list[Product]) -> list[Family]:

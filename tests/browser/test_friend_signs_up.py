@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.people import enter_code
+
 # One server is enough for both, where pytest-xdist is told to keep groups together.
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -26,7 +28,7 @@ def test_newcomer_follows_a_link_and_gets_welcome_credit(page: Page) -> None:
     page.get_by_role("button", name="Sign up").click()
     expect(page.get_by_role("heading", name="Confirm your e-mail address")).to_be_visible()
 
-    enter_code(page)
+    enter_code(page, "nadia@example.com")
     page.goto("/console/coupons/")
     expect(page.get_by_role("row", name=re.compile("Welcome credit.*\\$5.00"))).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("Free trial.*\\$300.00"))).to_be_visible()
@@ -35,16 +37,3 @@ def test_newcomer_follows_a_link_and_gets_welcome_credit(page: Page) -> None:
     page.goto("/")
     page.get_by_role("button", name="Sign in as the referrer").click()
     assert page.get_by_role("row").count() == before + 1
-
-
-def enter_code(page: Page) -> None:
-    """Read the code in the demo's mail, in another tab."""
-    mail = page.context.new_page()
-    mail.goto("/dev/mail/")
-    newest = mail.get_by_role("article").first
-    expect(newest).to_contain_text("nadia@example.com")
-    found = re.search(r"e-mail address:\s+(\S+)", newest.inner_text())
-    assert found
-    mail.close()
-    page.get_by_label("Code").fill(found.group(1))
-    page.get_by_role("button", name="Confirm").click()

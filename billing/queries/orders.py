@@ -1,0 +1,79 @@
+"""What a customer's Orders page reads: the payments that are recorded of them. Money is in US dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+
+from django.db.models import Case, DecimalField, F, OuterRef, QuerySet, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce
+
+from accounts.keyset import Page, Place, page_of
+from billing.models import SpendEvent, SpendType
+
+PAGE_SIZE = 25
+CENT = Decimal("0.01")
+
+PAYMENT_COLUMNS = (
+    "payment_id",
+    "product",
+    "currency",
+    "amount",
+    "amount_usd",
+    "reversed_usd",
+    "qualifies",
+    "occurred_at",
+)
+
+
+def payments(*, customer_id: int, after: Place | None, now: datetime) -> Page[SpendEvent]:
+    """Return a page of the customer's payments, newest first, each with `reversed_in_dollars`. One statement."""
+    return page_of(_payments(customer_id, now), by="occurred_at", after=after, size=PAGE_SIZE, newest_first=True).map(
+        _with_dollars
+    )
+
+
+def payment_rows(*, customer_id: int, now: datetime) -> Iterator[Sequence[object]]:
+    """Return all of the customer's payments as PAYMENT_COLUMNS, oldest first, as Postgres sends them. One statement."""
+    rows = _payments(customer_id, now).order_by("occurred_at", "pk")
+    return (_payment_row(_with_dollars(payment)) for payment in rows.iterator())
+
+
+def _payments(customer_id: int, now: datetime) -> QuerySet[SpendEvent]:
+    """The payments up to now, each with what was taken back of it in its own currency (TERMS: What counts as spend)."""
+    signed = Case(When(type=SpendType.CHARGEBACK_REVERSAL, then=-F("original_amount")), default=F("original_amount"))
+    taken_back = (
+        SpendEvent.objects.filter(payment=OuterRef("pk"), occurred_at__lte=now)
+        .order_by()
+        .values("payment")
+        .annotate(total=Sum(signed))
+    )
+    zero = Value(Decimal(0), output_field=DecimalField(max_digits=12, decimal_places=2))
+    return (
+        SpendEvent.objects.filter(customer=customer_id, type=SpendType.PAYMENT, occurred_at__lte=now)
+        .select_related("product")
+        .annotate(taken_back=Coalesce(Subquery(taken_back.values("total")), zero))
+    )
+
+
+def _with_dollars(payment: SpendEvent) -> SpendEvent:
+    """Set what was taken back in dollars: the amount less the net, and the net at the payment's rate, half up."""
+    left = payment.original_amount - payment.taken_back  # type: ignore[attr-defined]
+    net = (left * payment.rate).quantize(CENT, rounding=ROUND_HALF_UP)
+    payment.reversed_in_dollars = payment.amount.amount - net  # type: ignore[attr-defined]
+    return payment
+
+
+def _payment_row(payment: SpendEvent) -> Sequence[object]:
+    assert payment.product
+    return (
+        payment.event_id,
+        payment.product.name,
+        payment.original_currency,
+        payment.original_amount,
+        payment.amount.amount,
+        payment.reversed_in_dollars,  # type: ignore[attr-defined]
+        "yes" if payment.qualifies else "no",
+        payment.occurred_at,
+    )
