@@ -1,4 +1,4 @@
-"""Billing Management: Orders and Payment methods."""
+"""Billing Management: Orders."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -13,11 +13,3 @@ from django.views.decorators.http import require_safe
 def orders(request: HttpRequest) -> HttpResponse:
     """What the customer has paid."""
     return render(request, "billing/console/orders.html", {"section": "orders"})
-
-
-@require_safe
-@never_cache
-@login_required
-def payment_methods(request: HttpRequest) -> HttpResponse:
-    """The cards on file."""
-    return render(request, "billing/console/payment_methods.html", {"section": "payment_methods"})
