@@ -43,7 +43,9 @@ def gather(people: range) -> None:
     friends = User.objects.bulk_create([person(f"friend-{n}") for n in people])
     referrers = User.objects.bulk_create([person(f"referrer-{n}") for n in people])
     who = list(zip(people, referrers, friends, strict=True))
-    IdentityVerification.objects.bulk_create([IdentityVerification(customer=user, submitted_digest="crowd") for _, user, _ in who])
+    IdentityVerification.objects.bulk_create(
+        [IdentityVerification(customer=user, submitted_digest="crowd") for _, user, _ in who]
+    )
     gather_accounts(who)
     runs = ImportRun.objects.bulk_create([ImportRun(kind="spend", started_at=NOW, finished_at=NOW) for _ in people])
     RefusedFact.objects.bulk_create([RefusedFact(run=run, code="id", message="", fact={}) for run in runs])
