@@ -65,8 +65,10 @@ def gather_accounts(who: list[tuple[int, User, User]]) -> None:
     KnownIdentifier.objects.bulk_create(
         [KnownIdentifier(kind="email", digest=f"crowd-{n}", customer=user, recorded_at=NOW) for n, user, _ in who]
     )
+    a_card: dict[str, Any] = {"gateway": "sandbox", "expiry_month": 1, "expiry_year": 2030, "expires_at": NOW}
+    a_card["added_at"] = NOW
     PaymentMethod.objects.bulk_create(
-        [PaymentMethod(customer=user, gateway="staff", token=f"crowd-{n}", added_at=NOW) for n, user, _ in who]
+        [PaymentMethod(customer=user, token=f"crowd-{n}", **a_card) for n, user, _ in who]
     )
     GatewayCustomer.objects.bulk_create(
         [GatewayCustomer(customer=user, gateway="stripe", token=f"crowd-{n}", opened_at=NOW) for n, user, _ in who]

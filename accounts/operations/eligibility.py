@@ -53,9 +53,10 @@ def move_eligibility(*, user_id: int, now: datetime) -> None:
         _hand_over(person, by_person=True, now=now)
 
 
-@retried
 def give_eligibility(*, user_id: int, now: datetime) -> None:
     """Make the account the eligible one of its person, as staff decide; as often as they decide it.
+
+    For the operation that records the decision.
 
     Locks the Users of the identity by pk. Raises UnableToMoveEligibility: not_passed, eligible.
     """

@@ -7,7 +7,6 @@ from datetime import datetime
 from django.conf import settings
 
 from accounts.models import KnownIdentifier
-from accounts.retries import retried
 
 
 def card_digest(*, gateway: str, fingerprint: str) -> str:
@@ -20,9 +19,11 @@ def keyed_digest(text: str) -> str:
     return hmac.new(settings.IDENTITY_DIGEST_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-@retried
 def remember_identifier(*, kind: str, digest: str, customer_id: int, now: datetime) -> None:
-    """Remember that a customer was known by this; what is remembered already stays. It outlives the account."""
+    """Remember that a customer was known by this; what is remembered already stays. It outlives the account.
+
+    For the operation that brings it.
+    """
     KnownIdentifier.objects.bulk_create(
         [KnownIdentifier(kind=kind, digest=digest, customer_id=customer_id, recorded_at=now)], ignore_conflicts=True
     )

@@ -39,7 +39,6 @@ def add_payment_method(*, user_id: int, now: datetime) -> bool:
         return False
 
 
-@retried
 def keep_payment_method(*, user_id: int, since: datetime | None, expires_at: datetime | None, now: datetime) -> None:
     """Record what an account's payment methods come to: on file since then (None: there is none), and usable before
     `expires_at` (None: without an end). Tells the apps above where it is usable now.

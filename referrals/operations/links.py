@@ -37,7 +37,6 @@ def give_link(*, user_id: int, now: datetime) -> ReferralLink | None:
     return ReferralLink.objects.get(owner_id=user_id)
 
 
-@retried
 @transaction.atomic
 def carry_link(*, user_id: int, from_user_id: int | None, by_person: bool, now: datetime) -> ReferralLink | None:
     """Give the account to which eligibility has moved its link; that of the account it has left works no more.
