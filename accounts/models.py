@@ -11,6 +11,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ledger import append_only
 
@@ -164,11 +165,11 @@ class IdentityVerification(models.Model):
     customer = models.OneToOneField(User, on_delete=models.PROTECT, related_name="verification")
 
     class Document(models.TextChoices):
-        PASSPORT = "passport"
-        IDENTITY_CARD = "identity_card"
-        DRIVING_LICENCE = "driving_licence"
-        COMPANY_REGISTER = "company_register"
-        TAX_NUMBER = "tax_number"
+        PASSPORT = "passport", _("Passport")
+        IDENTITY_CARD = "identity_card", _("Identity card")
+        DRIVING_LICENCE = "driving_licence", _("Driving licence")
+        COMPANY_REGISTER = "company_register", _("Entry in a company register")
+        TAX_NUMBER = "tax_number", _("Tax number")
 
     state = models.CharField(max_length=10, choices=State, default=State.IN_REVIEW)
     legal_name = models.CharField(max_length=200, blank=True)

@@ -17,12 +17,8 @@ KINDS = {
 }
 ACCOUNT_TYPES = [(AccountType.INDIVIDUAL, _("An individual")), (AccountType.ENTERPRISE, _("An enterprise"))]
 NO_DOCUMENT = ("", _("Choose a document"))
-OF_PERSONS = [
-    (Document.PASSPORT, _("Passport")),
-    (Document.IDENTITY_CARD, _("Identity card")),
-    (Document.DRIVING_LICENCE, _("Driving licence")),
-]
-OF_COMPANIES = [(Document.COMPANY_REGISTER, _("Entry in a company register")), (Document.TAX_NUMBER, _("Tax number"))]
+OF_PERSONS = [(kind.value, kind.label) for kind in KINDS[AccountType.INDIVIDUAL]]
+OF_COMPANIES = [(kind.value, kind.label) for kind in KINDS[AccountType.ENTERPRISE]]
 
 
 class VerificationForm(forms.Form):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -165,7 +165,7 @@ def test_card_that_stripe_let_go_already_can_be_removed(peer: Peer, alice: User)
 def test_stripe_that_does_not_answer_changes_nothing(peer: Peer, alice: User, settings: Settings, step: str) -> None:
     method, session = add(peer, alice), start(alice)
     settings.STRIPE_API_BASE = "http://127.0.0.1:1"
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "start": lambda: start(alice),
         "save": lambda: save_card(customer_id=alice.pk, entry=session, now=NOW),
         "remove": lambda: remove_card(customer_id=alice.pk, method_id=method.pk, now=NOW),
@@ -334,7 +334,7 @@ def test_card_of_another_brand_and_what_stripe_declines_are_told_in_our_words() 
     assert _news_of(told).card == Card("pm_1", "amex", "0005", 1, 2030, "Xt5EWLLDS7FJjR1c")
 
     def decline(code: str) -> None:
-        raise library.CardError("no", None, code)
+        raise library.CardError("no", None, code)  # type: ignore[no-untyped-call]
 
     for code, ours in (("card_declined", "declined"), ("expired_card", "expired")):
         with pytest.raises(UnableToTakeCard) as refusal:
