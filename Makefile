@@ -11,7 +11,8 @@ TEST_DATA := $(CURDIR)/var/test
 PRODUCTION := REFERRAL_ENVIRONMENT=production REFERRAL_DEMO=0 DEBUG=0 REFERRAL_DATA_DIR=$(TEST_DATA) \
 	ALLOWED_HOSTS=referrals.example.com SITE_URL=https://referrals.example.com OPERATOR_NAME=Example \
 	DATABASE_URL=postgres://check@localhost/check REDIS_URL=redis://localhost:6379/0 \
-	EMAIL_URL=smtp+tls://localhost:587 DEFAULT_FROM_EMAIL=referrals@example.com
+	EMAIL_URL=smtp+tls://localhost:587 DEFAULT_FROM_EMAIL=referrals@example.com \
+	PAYMENT_GATEWAY=stripe STRIPE_SECRET_KEY=sk_live_check STRIPE_WEBHOOK_SECRET=whsec_check
 
 .PHONY: run screenshots messages test test-long lint check venv clean browser
 

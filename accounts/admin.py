@@ -32,12 +32,10 @@ from accounts.models import (
 )
 from accounts.operations import (
     Identity,
-    UnableToAddPaymentMethod,
     UnableToVerify,
-    add_payment_method,
+    decide_verification,
     pass_verification,
     refuse_verification,
-    remove_payment_method,
     remove_second_factors,
 )
 
@@ -65,10 +63,30 @@ class SureForm(forms.Form):
     """Nothing to fill in: the page itself is the question."""
 
 
+class InReviewFilter(admin.SimpleListFilter):
+    """What waits for a decision, and what does not."""
+
+    title = "in review"
+    parameter_name = "in_review"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Yes and no."""
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep those."""
+        match self.value():
+            case "yes":
+                return queryset.exclude(submitted_digest="")
+            case "no":
+                return queryset.filter(submitted_digest="")
+        return queryset
+
+
 class VerificationInline(ReadOnlyInline):
     model = IdentityVerification
     fk_name = "customer"
-    fields = ("state", "account_type", "submitted_at", "passed_at", "is_eligible")
+    fields = ("state", "account_type", "legal_name", "number_tail", "submitted_at", "passed_at", "is_eligible")
 
 
 class UserAdmin(ReadOnlyAdmin):
@@ -104,6 +122,7 @@ class UserAdmin(ReadOnlyAdmin):
         "registered_at",
         "signup_attribution",
         "payment_method_added_at",
+        "payment_method_expires_at",
         "disqualified_at",
         "is_active",
         "is_staff",
@@ -111,39 +130,10 @@ class UserAdmin(ReadOnlyAdmin):
         "last_login",
     )
     inlines: ClassVar[list[type[Any]]] = [VerificationInline]
-    actions: Sequence[str] = (
-        "put_payment_method_on_file",
-        "take_payment_method_off_file",
-        "record_passed",
-        "record_not_passed",
-    )
+    actions: Sequence[str] = ("record_passed", "record_not_passed")
 
     def has_vouch_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.change_user")
-
-    @admin.action(description="Put a payment method on file", permissions=["vouch"])
-    def put_payment_method_on_file(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:
-        return ask_first(
-            self,
-            request,
-            chosen,
-            title="Put a payment method on file",
-            form_class=SureForm,
-            carry_out=lambda user, _: add_payment_method(user_id=user.pk, now=clock.now()),
-            refusals=(UnableToAddPaymentMethod,),
-        )
-
-    @admin.action(description="Take the payment method off file", permissions=["vouch"])
-    def take_payment_method_off_file(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:
-        return ask_first(
-            self,
-            request,
-            chosen,
-            title="Take the payment method off file",
-            form_class=SureForm,
-            carry_out=lambda user, _: remove_payment_method(user_id=user.pk),
-            refusals=(),
-        )
 
     @admin.action(description="Record that verification has passed", permissions=["vouch"])
     def record_passed(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:
@@ -178,15 +168,81 @@ class UserAdmin(ReadOnlyAdmin):
         )
 
 
+class RefusalForm(forms.Form):
+    """Why a document is not accepted."""
+
+    reason = forms.CharField(
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="The customer reads this, on the page and in the mail: say what to do better.",
+    )
+
+
 @admin.register(IdentityVerification)
 class IdentityVerificationAdmin(ReadOnlyAdmin):
-    """What verification found; it is recorded by an action on the account."""
+    """What verification found, and what waits for a decision: staff decide on what was submitted, and type nothing."""
 
-    list_display = ("customer", "state", "account_type", "passed_at", "is_eligible")
-    list_filter = ("state", "account_type", "is_eligible")
+    list_display = (
+        "customer",
+        "state",
+        "in_review",
+        "submitted_type",
+        "legal_name",
+        "country",
+        "document_kind",
+        "number_tail",
+        "submitted_at",
+        "account_type",
+        "passed_at",
+        "is_eligible",
+    )
+    list_filter = ("state", InReviewFilter, "account_type", "is_eligible")
     list_select_related = ("customer",)
     search_fields = ("customer__account_id__exact", "customer__email__istartswith", "identity_digest__exact")
     ordering = ("-pk",)
+    actions = ("let_pass", "refuse")
+
+    def has_vouch_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_user")
+
+    @admin.display(boolean=True, description="in review")
+    def in_review(self, verification: IdentityVerification) -> bool:
+        return verification.is_in_review
+
+    @admin.action(description="Let what was submitted pass", permissions=["vouch"])
+    def let_pass(self, request: HttpRequest, chosen: QuerySet[IdentityVerification]) -> TemplateResponse | None:
+        return self.decide(request, chosen, "Let what was submitted pass", SureForm, passes=True)
+
+    @admin.action(description="Refuse what was submitted", permissions=["vouch"])
+    def refuse(self, request: HttpRequest, chosen: QuerySet[IdentityVerification]) -> TemplateResponse | None:
+        return self.decide(request, chosen, "Refuse what was submitted", RefusalForm, passes=False)
+
+    def decide(
+        self,
+        request: HttpRequest,
+        chosen: QuerySet[IdentityVerification],
+        title: str,
+        form_class: type[forms.Form],
+        *,
+        passes: bool,
+    ) -> TemplateResponse | None:
+        """Ask first, then decide on each."""
+        actor = request.user if isinstance(request.user, User) else None
+        return ask_first(
+            self,
+            request,
+            chosen.select_related("customer"),
+            title=title,
+            form_class=form_class,
+            carry_out=lambda submitted, answer: decide_verification(
+                verification_id=submitted.pk,
+                passes=passes,
+                reason=answer.get("reason", ""),
+                actor=actor,
+                now=clock.now(),
+            ),
+            refusals=(UnableToVerify,),
+        )
 
 
 @admin.register(EligibilityMove)

@@ -1,4 +1,4 @@
-"""Account: Profile and Verification."""
+"""Account: Profile."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -13,11 +13,3 @@ from django.views.decorators.http import require_safe
 def profile(request: HttpRequest) -> HttpResponse:
     """What the customer tells of themselves, and which mails they want."""
     return render(request, "accounts/console/profile.html", {"section": "profile"})
-
-
-@require_safe
-@never_cache
-@login_required
-def verification(request: HttpRequest) -> HttpResponse:
-    """How far identity verification has come, and the form to submit it."""
-    return render(request, "accounts/console/verification.html", {"section": "verification"})

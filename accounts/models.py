@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import pgtrigger
@@ -11,6 +11,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ledger import append_only
 
@@ -23,6 +24,13 @@ class AccountType(models.TextChoices):
 def new_account_id() -> str:
     """Return an account id for a customer who signs up here; one that is imported brings its own."""
     return f"acct-{secrets.token_hex(8)}"
+
+
+def usable_payment_method(at: datetime, *, of: str = "") -> models.Q:
+    """The condition that an account, at the end of the path `of`, has a payment method on file that is usable then."""
+    endless = models.Q((f"{of}payment_method_expires_at__isnull", True))
+    before_its_end = models.Q((f"{of}payment_method_expires_at__gt", at))
+    return models.Q((f"{of}payment_method_added_at__isnull", False)) & (endless | before_its_end)
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -133,12 +141,18 @@ class User(AbstractBaseUser, PermissionsMixin):
     def is_registered(self) -> bool:
         return self.registered_at is not None
 
+    def has_payment_method(self, at: datetime) -> bool:
+        expires_at = self.payment_method_expires_at
+        return self.payment_method_added_at is not None and (expires_at is None or at < expires_at)
+
 
 class IdentityVerification(models.Model):
     """What verification found of one account: the person, as a keyed digest, never the document's number.
 
-    Of the number, `number_tail` keeps the last three characters. `submitted_at` is empty where the billing system said
-    that the account was verified, and nothing was submitted here.
+    `legal_name` to `submitted_at` are of what was submitted last; of the number, `number_tail` keeps the last three
+    characters. They are empty where the billing system said that the account was verified, and nothing was submitted
+    here. While `submitted_digest` is filled, that is in review, as `submitted_type`: of an individual that has passed
+    and submits as an enterprise too, whose `state` stays passed meanwhile.
 
     Of several accounts with one identity one is eligible to refer (TERMS: Who may refer).
     """
@@ -151,11 +165,11 @@ class IdentityVerification(models.Model):
     customer = models.OneToOneField(User, on_delete=models.PROTECT, related_name="verification")
 
     class Document(models.TextChoices):
-        PASSPORT = "passport"
-        IDENTITY_CARD = "identity_card"
-        DRIVING_LICENCE = "driving_licence"
-        COMPANY_REGISTER = "company_register"
-        TAX_NUMBER = "tax_number"
+        PASSPORT = "passport", _("Passport")
+        IDENTITY_CARD = "identity_card", _("Identity card")
+        DRIVING_LICENCE = "driving_licence", _("Driving licence")
+        COMPANY_REGISTER = "company_register", _("Entry in a company register")
+        TAX_NUMBER = "tax_number", _("Tax number")
 
     state = models.CharField(max_length=10, choices=State, default=State.IN_REVIEW)
     legal_name = models.CharField(max_length=200, blank=True)
@@ -163,6 +177,10 @@ class IdentityVerification(models.Model):
     document_kind = models.CharField(max_length=20, choices=Document, blank=True)
     number_tail = models.CharField(max_length=3, blank=True)
     submitted_at = models.DateTimeField(null=True, blank=True)
+    submitted_digest = models.CharField(max_length=64, blank=True, default="", db_default="", db_collation="C")
+    submitted_type = models.CharField(
+        max_length=10, choices=AccountType, default=AccountType.INDIVIDUAL, db_default=AccountType.INDIVIDUAL
+    )
     decided_at = models.DateTimeField(null=True, blank=True)
     decided_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     refusal_reason = models.CharField(max_length=500, blank=True)
@@ -185,6 +203,17 @@ class IdentityVerification(models.Model):
                 name="verified_account_type_is_listed", condition=models.Q(account_type__in=AccountType)
             ),
             models.CheckConstraint(
+                name="submitted_account_type_is_listed", condition=models.Q(submitted_type__in=AccountType)
+            ),
+            models.CheckConstraint(
+                name="what_is_in_review_was_submitted",
+                condition=~models.Q(state="in_review") | ~models.Q(submitted_digest=""),
+            ),
+            models.CheckConstraint(
+                name="what_was_refused_is_not_in_review",
+                condition=~models.Q(state="refused") | models.Q(submitted_digest=""),
+            ),
+            models.CheckConstraint(
                 name="passed_names_its_person", condition=~models.Q(state="passed", identity_digest="")
             ),
             models.CheckConstraint(
@@ -199,6 +228,14 @@ class IdentityVerification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.customer_id}: {self.state}"
+
+    @property
+    def has_passed(self) -> bool:
+        return self.state == self.State.PASSED
+
+    @property
+    def is_in_review(self) -> bool:
+        return self.submitted_digest != ""
 
 
 class EligibilityMove(models.Model):

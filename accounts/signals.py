@@ -10,3 +10,6 @@ identity_verified = Signal()
 
 payment_method_added = Signal()
 """An account has a payment method on file: `user_id` and `now`."""
+
+eligibility_moved = Signal()
+"""An account has become the eligible one of its person: `user_id`, `from_user_id` (or None), `by_person` and `now`."""

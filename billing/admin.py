@@ -1,9 +1,17 @@
-"""The admin's pages of the catalogue and of spend: facts, looked at."""
+"""The admin's pages of the catalogue, of payment methods and of spend: facts, looked at."""
 
 from django.contrib import admin
 
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline
-from billing.models import Product, SpendBatch, SpendEvent, WaitingReversal
+from billing.models import (
+    GatewayCustomer,
+    GatewayEvent,
+    PaymentMethod,
+    Product,
+    SpendBatch,
+    SpendEvent,
+    WaitingReversal,
+)
 
 CUSTOMER = ("customer__account_id__exact", "customer__email__istartswith")
 
@@ -68,4 +76,46 @@ class WaitingReversalAdmin(ReadOnlyAdmin):
     list_filter = ("type",)
     list_select_related = ("customer",)
     search_fields = ("event_id__exact", "payment_event_id__exact", *CUSTOMER)
+    ordering = ("-pk",)
+
+
+@admin.register(PaymentMethod)
+class PaymentMethodAdmin(ReadOnlyAdmin):
+    """Ways to pay that are or were on file; of cards, what their gateway tells."""
+
+    list_display = (
+        "customer",
+        "gateway",
+        "brand",
+        "last_four",
+        "expires_at",
+        "is_default",
+        "fingerprint",
+        "added_at",
+        "removed_at",
+    )
+    list_filter = ("gateway", ("removed_at", admin.EmptyFieldListFilter), "is_default")
+    list_select_related = ("customer",)
+    search_fields = ("token__exact", "fingerprint__exact", *CUSTOMER)
+    ordering = ("-pk",)
+
+
+@admin.register(GatewayCustomer)
+class GatewayCustomerAdmin(ReadOnlyAdmin):
+    """The names that customers have at gateways."""
+
+    list_display = ("token", "gateway", "customer", "opened_at", "closed_at")
+    list_filter = ("gateway", ("closed_at", admin.EmptyFieldListFilter))
+    list_select_related = ("customer",)
+    search_fields = ("token__exact", *CUSTOMER)
+    ordering = ("-pk",)
+
+
+@admin.register(GatewayEvent)
+class GatewayEventAdmin(ReadOnlyAdmin):
+    """What gateways told by webhooks, each once."""
+
+    list_display = ("event_id", "gateway", "type", "received_at")
+    list_filter = ("gateway", "type")
+    search_fields = ("event_id__exact",)
     ordering = ("-pk",)

@@ -1,4 +1,4 @@
-"""Billing Management: Orders and Payment methods."""
+"""Billing Management: Orders."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -28,11 +28,3 @@ def orders_file(request: HttpRequest) -> StreamingHttpResponse:
     """All that the customer has paid as a CSV file."""
     rows = payment_rows(customer_id=reader_id(request), now=clock.now())
     return csv_file("payments.csv", columns=PAYMENT_COLUMNS, rows=rows)
-
-
-@require_safe
-@never_cache
-@login_required
-def payment_methods(request: HttpRequest) -> HttpResponse:
-    """The cards on file."""
-    return render(request, "billing/console/payment_methods.html", {"section": "payment_methods"})

@@ -29,6 +29,9 @@ REQUIRED_IN_PRODUCTION = (
     "EMAIL_URL",
     "DEFAULT_FROM_EMAIL",
     "OPERATOR_NAME",
+    "PAYMENT_GATEWAY",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
 )
 REFUSED_IN_PRODUCTION = ("REFERRAL_DEMO", "DEBUG")
 
@@ -38,7 +41,8 @@ def production_faults() -> list[str]:
     missing = [f"{name} is not set" for name in REQUIRED_IN_PRODUCTION if not os.environ.get(name, "").strip()]
     refused = [f"{name} must be off" for name in REFUSED_IN_PRODUCTION if env.bool(name, default=False)]
     insecure = ["SITE_URL must start with https://"] if os.environ.get("SITE_URL", "").startswith("http://") else []
-    return missing + refused + insecure
+    sandbox = ["PAYMENT_GATEWAY must be stripe"] if os.environ.get("PAYMENT_GATEWAY", "").strip() == "sandbox" else []
+    return missing + refused + insecure + sandbox
 
 
 def kept_secret(name: str) -> str:
@@ -232,7 +236,7 @@ ACCOUNT_EMAIL_VERIFICATION_BY_CODE_MAX_ATTEMPTS = 3
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 ACCOUNT_PREVENT_ENUMERATION = True
 # A newer sign-up wins at once, so that a second mail to an address must not have to wait.
-ACCOUNT_RATE_LIMITS = {"confirm_email": "5/m/key"}
+ACCOUNT_RATE_LIMITS = {"confirm_email": "5/m/key", "submit_verification": "5/d/user"}
 # So many proxies stand before the site: the visitor's address, by which limits count, is the one that the first of them
 # adds to X-Forwarded-For. Without any, the header is a visitor's own word.
 ALLAUTH_TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXIES", default=1 if PRODUCTION else 0, least=0, most=100)
@@ -246,6 +250,17 @@ MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if PRODUCTION else "http"
+
+# Payment methods. Another address may stand for Stripe's, as that of localstripe does in the tests.
+
+PAYMENT_GATEWAY = env.str("PAYMENT_GATEWAY", default="sandbox")
+if PAYMENT_GATEWAY not in ("sandbox", "stripe"):
+    raise ImproperlyConfigured(f"PAYMENT_GATEWAY is {PAYMENT_GATEWAY!r}: it is either sandbox or stripe.")
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="").rstrip("/")
+if PAYMENT_GATEWAY == "stripe" and not (STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET):
+    raise ImproperlyConfigured("PAYMENT_GATEWAY is stripe: it needs STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET.")
 
 # Money, language and time
 

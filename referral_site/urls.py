@@ -7,6 +7,7 @@ from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.decorators.http import require_safe
 
+from billing.payment_views import stripe_webhook
 from referral_site import gallery
 
 
@@ -22,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("referrals.urls")),
     path("accounts/", include("accounts.urls")),
     path("console/", include("referrals.urls_console")),
+    path("webhooks/stripe/", stripe_webhook, name="stripe_webhook"),
     path("dev/", include("referral_site.demo.urls")),
     path("dev/", include((gallery.urlpatterns, "gallery"))),
 ]

@@ -12,9 +12,11 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
 from accounts import clock
-from accounts.admin import UserAdmin
+from accounts.admin import SureForm, UserAdmin
 from accounts.desk import ModelAdmin, ModelForm, ReadOnlyAdmin, ReadOnlyInline, ask_first
 from accounts.models import User
+from accounts.operations import UnableToAddPaymentMethod, UnableToMoveEligibility
+from billing.operations import arrange_payment, clear_payment_methods
 from referrals.models import (
     Clawback,
     Decision,
@@ -28,6 +30,7 @@ from referrals.models import (
 from referrals.operations import (
     UnableToDecide,
     disqualify,
+    hand_eligibility,
     lift_refusal,
     open_flag,
     refuse,
@@ -112,14 +115,52 @@ class Deciding(ReadOnlyAdmin):
             title=title,
             form_class=form_class,
             carry_out=lambda row, answer: carry_out(row, answer, actor=request.user, now=clock.now()),
-            refusals=(UnableToDecide,),
+            refusals=(UnableToDecide, UnableToMoveEligibility),
         )
 
 
 class CustomerAdmin(UserAdmin, Deciding):
     """Accounts, with what staff decide about them."""
 
-    actions = (*UserAdmin.actions, "disqualify", "reinstate")
+    actions = (
+        "put_payment_method_on_file",
+        "take_payment_method_off_file",
+        *UserAdmin.actions,
+        "make_eligible",
+        "disqualify",
+        "reinstate",
+    )
+
+    @admin.action(description="Put a payment method on file", permissions=["vouch"])
+    def put_payment_method_on_file(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:
+        return ask_first(
+            self,
+            request,
+            chosen,
+            title="Put a payment method on file",
+            form_class=SureForm,
+            carry_out=lambda user, _: arrange_payment(customer_id=user.pk, now=clock.now()),
+            refusals=(UnableToAddPaymentMethod,),
+        )
+
+    @admin.action(description="Take every payment method off file", permissions=["vouch"])
+    def take_payment_method_off_file(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:
+        return ask_first(
+            self,
+            request,
+            chosen,
+            title="Take every payment method off file",
+            form_class=SureForm,
+            carry_out=lambda user, _: clear_payment_methods(customer_id=user.pk, now=clock.now()),
+            refusals=(),
+        )
+
+    @admin.action(description="Make this the account of its person that refers friends", permissions=["decide"])
+    def make_eligible(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:
+        def carry_out(user: User, answer: dict[str, Any], **by: Any) -> None:
+            hand_eligibility(user_id=user.pk, reason=answer["reason"], **by)
+
+        return self.decide(request, chosen, "Make this the account of its person that refers friends", carry_out)
 
     @admin.action(description="Disqualify", permissions=["decide"])
     def disqualify(self, request: HttpRequest, chosen: QuerySet[User]) -> TemplateResponse | None:

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.core import signing
 
+from accounts import clock
 from accounts.forms import SignUpForm as AccountSignUpForm
 from referrals.queries.links import working_link
 
@@ -40,7 +41,7 @@ class SignUpForm(AccountSignUpForm):
         typed = address.rstrip("/").rpartition("/")[2]
         if not typed:
             return ""
-        link = working_link(code=typed)
+        link = working_link(code=typed, at=clock.now())
         if link is None:
             raise forms.ValidationError(
                 "No link with this code is active. Correct the code, or clear it to sign up without one.", code="code"

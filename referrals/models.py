@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from djmoney.models.fields import MoneyField
 
 from accounts.ledger import append_only, in_dollars, kept, no_truncate
-from accounts.models import AccountType, IdentityVerification, User
+from accounts.models import AccountType, IdentityVerification, User, usable_payment_method
 from credits.models import Coupon, RewardKind
 
 
@@ -103,11 +103,11 @@ class ProgrammeTerms(models.Model):
 
 
 class ReferralLinkQuerySet(models.QuerySet["ReferralLink"]):
-    def working(self) -> ReferralLinkQuerySet:
-        """Links that bring referrals: on, and of an owner who may refer (TERMS: Who may refer)."""
+    def working(self, *, at: datetime) -> ReferralLinkQuerySet:
+        """Links that bring referrals at an instant: on, and of an owner who may refer (TERMS: Who may refer)."""
         return self.filter(
+            usable_payment_method(at, of="owner__"),
             switched_off_at__isnull=True,
-            owner__payment_method_added_at__isnull=False,
             owner__verification__state=IdentityVerification.State.PASSED,
             owner__verification__is_eligible=True,
             owner__disqualified_at__isnull=True,
@@ -358,7 +358,7 @@ class FraudFlag(models.Model):
 
 
 ACTIONS_ON_REFERRALS = ["hold", "note", "release", "refuse", "lift_refusal"]
-ACTIONS_ON_CUSTOMERS = ["disqualify", "reinstate", "switch_link_off", "switch_link_on"]
+ACTIONS_ON_CUSTOMERS = ["disqualify", "reinstate", "switch_link_off", "switch_link_on", "move_eligibility"]
 
 
 class Decision(models.Model):
@@ -374,6 +374,7 @@ class Decision(models.Model):
         REINSTATE = "reinstate"
         SWITCH_LINK_OFF = "switch_link_off"
         SWITCH_LINK_ON = "switch_link_on"
+        MOVE_ELIGIBILITY = "move_eligibility"
 
     action = models.CharField(max_length=16, choices=Action)
     referral = models.ForeignKey(Referral, null=True, blank=True, on_delete=models.PROTECT, related_name="decisions")

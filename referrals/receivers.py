@@ -9,9 +9,9 @@ from django.dispatch import receiver
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from accounts.signals import accounts_registered, identity_verified, payment_method_added
+from accounts.signals import accounts_registered, eligibility_moved, identity_verified, payment_method_added
 from billing.signals import spend_recorded
-from referrals.operations import admit, give_link, welcome_verified
+from referrals.operations import admit, carry_link, give_link, welcome_verified
 from referrals.tasks import track_spend
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,12 @@ def welcome_the_verified(user_id: int, now: datetime, **signal: object) -> None:
 def give_the_link(user_id: int, now: datetime, **signal: object) -> None:
     """A payment method on file brings the link."""
     give_link(user_id=user_id, now=now)
+
+
+@receiver(eligibility_moved)
+def carry_the_link(user_id: int, from_user_id: int | None, by_person: bool, now: datetime, **signal: object) -> None:
+    """The account that is eligible now has the link."""
+    carry_link(user_id=user_id, from_user_id=from_user_id, by_person=by_person, now=now)
 
 
 @receiver(spend_recorded)

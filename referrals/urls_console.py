@@ -4,6 +4,8 @@ from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
 from accounts import console_views as account
+from accounts import verification_views as verification
+from billing import payment_views as payment
 from billing import views as billing
 from referrals.views import console, coupons, overview
 
@@ -21,9 +23,15 @@ urlpatterns = [
     path("", overview.overview, name="overview"),
     path("orders/", billing.orders, name="orders"),
     path("orders/payments.csv", billing.orders_file, name="orders_file"),
-    path("payment-methods/", billing.payment_methods, name="payment_methods"),
+    path("payment-methods/", payment.payment_methods, name="payment_methods"),
+    path("payment-methods/add/", payment.add, name="add_card"),
+    path("payment-methods/card/", payment.sandbox_card, name="sandbox_card"),
+    path("payment-methods/return/", payment.card_entered, name="card_entered"),
+    path("payment-methods/<pk:method_id>/default/", payment.make_default, name="default_card"),
+    path("payment-methods/<pk:method_id>/remove/", payment.remove, name="remove_card"),
     path("profile/", account.profile, name="profile"),
-    path("verification/", account.verification, name="verification"),
+    path("verification/", verification.verification, name="verification"),
+    path("verification/move/", verification.move, name="move_eligibility"),
     path("refer/", console.refer, name="refer"),
     path("refer/<pk:referral_id>/", console.friend, name="friend"),
     path("coupons/", coupons.coupons, name="coupons"),

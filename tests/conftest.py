@@ -23,6 +23,10 @@ OF_THE_DEVELOPER = (
     "HOST",
     "PORT",
     "TRUSTED_PROXIES",
+    "PAYMENT_GATEWAY",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "STRIPE_API_BASE",
 )
 
 # Before Django reads its settings. Two test runs at once in one tree need a REFERRAL_DATA_DIR each.

@@ -13,7 +13,15 @@ from accounts.models import (
     RefusedFact,
     User,
 )
-from billing.models import Product, SpendBatch, SpendEvent, WaitingReversal
+from billing.models import (
+    GatewayCustomer,
+    GatewayEvent,
+    PaymentMethod,
+    Product,
+    SpendBatch,
+    SpendEvent,
+    WaitingReversal,
+)
 from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionReturn
 from referrals.models import (
     Clawback,
@@ -35,7 +43,9 @@ def gather(people: range) -> None:
     friends = User.objects.bulk_create([person(f"friend-{n}") for n in people])
     referrers = User.objects.bulk_create([person(f"referrer-{n}") for n in people])
     who = list(zip(people, referrers, friends, strict=True))
-    IdentityVerification.objects.bulk_create([IdentityVerification(customer=user) for _, user, _ in who])
+    IdentityVerification.objects.bulk_create(
+        [IdentityVerification(customer=user, submitted_digest="crowd") for _, user, _ in who]
+    )
     gather_accounts(who)
     runs = ImportRun.objects.bulk_create([ImportRun(kind="spend", started_at=NOW, finished_at=NOW) for _ in people])
     RefusedFact.objects.bulk_create([RefusedFact(run=run, code="id", message="", fact={}) for run in runs])
@@ -54,6 +64,17 @@ def gather_accounts(who: list[tuple[int, User, User]]) -> None:
     )
     KnownIdentifier.objects.bulk_create(
         [KnownIdentifier(kind="email", digest=f"crowd-{n}", customer=user, recorded_at=NOW) for n, user, _ in who]
+    )
+    a_card: dict[str, Any] = {"gateway": "sandbox", "expiry_month": 1, "expiry_year": 2030, "expires_at": NOW}
+    a_card["added_at"] = NOW
+    PaymentMethod.objects.bulk_create(
+        [PaymentMethod(customer=user, token=f"crowd-{n}", **a_card) for n, user, _ in who]
+    )
+    GatewayCustomer.objects.bulk_create(
+        [GatewayCustomer(customer=user, gateway="stripe", token=f"crowd-{n}", opened_at=NOW) for n, user, _ in who]
+    )
+    GatewayEvent.objects.bulk_create(
+        [GatewayEvent(gateway="stripe", event_id=f"crowd-{n}", type="t", received_at=NOW) for n, _, _ in who]
     )
     OutboxMessage.objects.bulk_create(
         [OutboxMessage(key=f"crowd-{n}", kind="k", customer=user, created_at=NOW, due_at=NOW) for n, user, _ in who]

@@ -21,7 +21,10 @@ from accounts.operations import (
     start_run,
     write_messages,
 )
-from billing.operations import record_spend
+from billing.gateways import Card, News
+from billing.models import PaymentMethod
+from billing.operations import add_card, arrange_payment, record_spend
+from billing.operations.payment_methods import record_news, remember_name, take_card_off
 from credits.operations.redemptions import redeem
 from credits.operations.returns import give_back
 from referrals.models import Referral, ReferralLink
@@ -59,6 +62,7 @@ def cause_everything() -> None:
     person = Identity("DE", "passport", "C01X00T47")
     pass_verification(user_id=alice.pk, identity=person, account_type="individual", now=NOW)
     leave_traces_of_accounts(alice, friends["bob"])
+    pay_in_every_way(alice, friends["bob"])
     gus = register("gus")
     ReferralLink.objects.create(owner=gus, code="gus-link", created_at=JANUARY)
     disqualify(user_id=gus.pk, actor=staff, reason="Card theft.", now=NOW)
@@ -71,6 +75,21 @@ def leave_traces_of_accounts(alice: User, bob: User) -> None:
         EligibilityMove.objects.create(identity_digest=name, from_account=customer, to_account=other, moved_at=NOW)
         KnownIdentifier.objects.create(kind="email", digest=name, customer=customer, recorded_at=NOW)
         write_messages(messages=[Message(f"mail-of-{name}", "credit_arrived", customer.pk)], now=NOW)
+
+
+def pay_in_every_way(alice: User, bob: User) -> None:
+    """A card of each, another one of alice's removed, what staff arranged, and what a gateway told."""
+    for number, customer in enumerate((alice, alice, bob)):
+        card = Card(f"card-{number}", "visa", "4242", 12, 2030, f"fingerprint-{number}")
+        add_card(customer_id=customer.pk, gateway="sandbox", card=card, now=NOW)
+    gone = PaymentMethod.objects.get(token="card-1")
+    take_card_off(customer_id=alice.pk, method_id=gone.pk, now=NOW)
+    arrange_payment(customer_id=alice.pk, now=NOW)
+    for customer in (alice, bob):
+        name = f"cus_{customer.account_id}"
+        remember_name(customer_id=customer.pk, gateway="stripe", token=name, now=NOW)
+        told = {"event_id": f"evt_{name}", "event_type": "customer.updated", "news": News()}
+        record_news(gateway="stripe", now=NOW, **told)  # type: ignore[arg-type]
 
 
 def grow_into_an_enterprise(customer: User) -> None:

@@ -48,6 +48,11 @@ ATTEMPTS = {
     "verified_account_type_is_listed": "UPDATE accounts_identityverification SET account_type = 'firm'",
     "passed_names_its_person": "UPDATE accounts_identityverification SET identity_digest = ''",
     "passed_has_its_instant": "UPDATE accounts_identityverification SET passed_at = NULL",
+    "submitted_account_type_is_listed": "UPDATE accounts_identityverification SET submitted_type = 'firm'",
+    "what_is_in_review_was_submitted": "UPDATE accounts_identityverification "
+    "SET state = 'in_review', passed_at = NULL, is_eligible = false",
+    "what_was_refused_is_not_in_review": "UPDATE accounts_identityverification "
+    "SET state = 'refused', passed_at = NULL, is_eligible = false, submitted_digest = 'digest'",
     "eligible_has_passed": "UPDATE accounts_identityverification SET state = 'refused', passed_at = NULL",
     "eligibility_moves_to_another_account": "UPDATE accounts_eligibilitymove SET to_account_id = from_account_id",
     "an_identifier_is_known_once_of_a_customer": """
@@ -143,6 +148,26 @@ ATTEMPTS = {
     "SET rate = 2, amount = 2 * original_amount WHERE event_id = 'cdn'",
     "event_is_worth_its_rate": "UPDATE billing_spendevent SET amount = amount + 0.01 WHERE event_id = 'cdn'",
     "event_names_its_product_or_its_payment": "UPDATE billing_spendevent SET product_id = NULL WHERE type = 'payment'",
+    "a_payment_method_is_on_file_once": "UPDATE billing_paymentmethod SET gateway = 'stripe', token = 'the same', "
+    "expiry_month = 1, expiry_year = 2030, expires_at = now()",
+    "a_customer_has_one_default_payment_method": "UPDATE billing_paymentmethod SET is_default = true, "
+    "removed_at = NULL, customer_id = (SELECT min(customer_id) FROM billing_paymentmethod)",
+    "payment_gateway_is_listed": "UPDATE billing_paymentmethod SET gateway = 'till' WHERE gateway = 'sandbox'",
+    "payment_token_is_no_card_number": "UPDATE billing_paymentmethod SET token = '4242 4242 4242 4242' "
+    "WHERE gateway = 'staff'",
+    "last_four_are_four_digits": "UPDATE billing_paymentmethod SET last_four = '42'",
+    "removed_payment_method_is_no_default": "UPDATE billing_paymentmethod SET removed_at = now() WHERE is_default",
+    "card_has_its_expiry": "UPDATE billing_paymentmethod SET expires_at = NULL WHERE gateway = 'sandbox'",
+    "a_gateways_customer_is_one_of_ours": "UPDATE billing_gatewaycustomer SET token = 'the same', closed_at = now()",
+    "a_gateway_knows_a_customer_by_one_name": """
+        INSERT INTO billing_gatewaycustomer (customer_id, gateway, token, opened_at)
+        SELECT customer_id, gateway, token || ' again', opened_at FROM billing_gatewaycustomer WHERE closed_at IS NULL
+    """,
+    "gateway_of_a_customer_is_listed": "UPDATE billing_gatewaycustomer SET gateway = 'till'",
+    "a_gateways_event_takes_effect_once": """
+        INSERT INTO billing_gatewayevent (gateway, event_id, type, received_at)
+        SELECT gateway, event_id, type, received_at FROM billing_gatewayevent
+    """,
     "a_waiting_event_counts_once": "UPDATE billing_waitingreversal SET event_id = 'the same'",
     "only_reversals_wait": "UPDATE billing_waitingreversal SET type = 'payment'",
     "waiting_ids_are_not_empty": "UPDATE billing_waitingreversal SET payment_event_id = ''",
@@ -214,6 +239,9 @@ FURTHER_ATTEMPTS = [
         UPDATE billing_spendevent SET original_currency = 'EUR', rate = 1.085, amount = 9.76
         WHERE event_id = 'cdn' AND amount = 9
     """),
+    ("payment_token_is_no_card_number", "UPDATE billing_paymentmethod SET token = '' WHERE gateway = 'staff'"),
+    ("card_has_its_expiry", "UPDATE billing_paymentmethod SET expiry_month = 13 WHERE gateway = 'sandbox'"),
+    ("card_has_its_expiry", "UPDATE billing_paymentmethod SET expires_at = now() WHERE gateway = 'staff'"),
     ("decision_action_is_of_a_referral_or_of_a_customer", """
         UPDATE referrals_decision SET customer_id = actor_id, referral_id = NULL WHERE action = 'refuse'
     """),

@@ -25,7 +25,7 @@ def verify(user: User, number: str = "P1") -> None:
 
 
 def is_working(link: ReferralLink) -> bool:
-    return ReferralLink.objects.working().filter(pk=link.pk).exists()
+    return ReferralLink.objects.working(at=NOW).filter(pk=link.pk).exists()
 
 
 def test_link_appears_with_the_last_of_payment_method_and_verification() -> None:

@@ -18,6 +18,9 @@ PRODUCTION = {
     "EMAIL_URL": "smtp+tls://localhost:587",
     "DEFAULT_FROM_EMAIL": "referrals@example.com",
     "OPERATOR_NAME": "Example Cloud",
+    "PAYMENT_GATEWAY": "stripe",
+    "STRIPE_SECRET_KEY": "sk_live_only_for_this_test",
+    "STRIPE_WEBHOOK_SECRET": "whsec_only_for_this_test",
 }
 NEEDED = sorted(PRODUCTION.keys() - {"REFERRAL_ENVIRONMENT"})
 
@@ -60,6 +63,28 @@ def test_production_refuses_an_address_without_tls() -> None:
     check = manage("check", **PRODUCTION | {"SITE_URL": "http://referrals.example.com"})
 
     assert check.stderr == "check: Production does not start: SITE_URL must start with https://.\n"
+
+
+def test_production_refuses_the_sandbox_of_payments() -> None:
+    check = manage("check", **PRODUCTION | {"PAYMENT_GATEWAY": "sandbox"})
+
+    assert check.stderr == "check: Production does not start: PAYMENT_GATEWAY must be stripe.\n"
+
+
+@pytest.mark.parametrize("missing", ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"])
+def test_stripe_without_its_keys_does_not_start_in_development_either(missing: str) -> None:
+    keys = {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRET": "whsec_1"}
+    check = manage("check", PAYMENT_GATEWAY="stripe", **{name: key for name, key in keys.items() if name != missing})
+
+    assert check.returncode == 1
+    assert "it needs STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET" in check.stderr
+
+
+def test_a_gateway_with_another_name_is_refused() -> None:
+    check = manage("check", PAYMENT_GATEWAY="paypal")
+
+    assert check.returncode == 1
+    assert "PAYMENT_GATEWAY is 'paypal'" in check.stderr
 
 
 def test_an_environment_with_another_name_is_refused() -> None:

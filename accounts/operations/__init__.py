@@ -1,5 +1,7 @@
 """Every write of accounts."""
 
+from accounts.operations.eligibility import UnableToMoveEligibility, give_eligibility, move_eligibility
+from accounts.operations.identifiers import card_digest, keyed_digest, remember_identifier
 from accounts.operations.imports import AccountFact, import_accounts
 from accounts.operations.outbox import Message, write_messages
 from accounts.operations.parking import (
@@ -12,6 +14,12 @@ from accounts.operations.parking import (
     park_facts,
     parked_keys,
     sift_poison,
+)
+from accounts.operations.payment_methods import (
+    UnableToAddPaymentMethod,
+    add_payment_method,
+    keep_payment_method,
+    remove_payment_method,
 )
 from accounts.operations.registration import (
     UnableToSignUp,
@@ -26,13 +34,13 @@ from accounts.operations.second_factor import remove_second_factors
 from accounts.operations.statistics import analyse_grown_tables
 from accounts.operations.verification import (
     Identity,
-    UnableToAddPaymentMethod,
+    Submission,
     UnableToVerify,
-    add_payment_method,
+    decide_verification,
     identity_digest,
     pass_verification,
     refuse_verification,
-    remove_payment_method,
+    submit_verification,
 )
 
 __all__ = [
@@ -42,31 +50,41 @@ __all__ = [
     "Identity",
     "Message",
     "Parked",
+    "Submission",
     "UnableToAddPaymentMethod",
     "UnableToAdvanceRun",
+    "UnableToMoveEligibility",
     "UnableToSignUp",
     "UnableToVerify",
     "add_payment_method",
     "advance_run",
     "analyse_grown_tables",
+    "card_digest",
     "clear_parked",
     "confirm_address",
+    "decide_verification",
     "discard_unconfirmed",
     "do_all_but_poison",
     "finish_run",
+    "give_eligibility",
     "identity_digest",
     "import_accounts",
+    "keep_payment_method",
+    "keyed_digest",
     "make_way",
+    "move_eligibility",
     "park",
     "park_facts",
     "parked_keys",
     "pass_verification",
     "refuse_verification",
     "register",
+    "remember_identifier",
     "remove_payment_method",
     "remove_second_factors",
     "sift_poison",
     "sign_up",
     "start_run",
+    "submit_verification",
     "write_messages",
 ]

@@ -1,5 +1,29 @@
 """Every write of billing."""
 
+from billing.operations.payment_methods import (
+    UnableToChangePaymentMethod,
+    add_card,
+    arrange_payment,
+    clear_payment_methods,
+    receive_stripe_event,
+    remove_card,
+    save_card,
+    set_default_card,
+    start_card,
+)
 from billing.operations.spend import Receipt, SpendFact, record_spend
 
-__all__ = ["Receipt", "SpendFact", "record_spend"]
+__all__ = [
+    "Receipt",
+    "SpendFact",
+    "UnableToChangePaymentMethod",
+    "add_card",
+    "arrange_payment",
+    "clear_payment_methods",
+    "receive_stripe_event",
+    "record_spend",
+    "remove_card",
+    "save_card",
+    "set_default_card",
+    "start_card",
+]

@@ -11,10 +11,11 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.models import AccountType, User
-from accounts.operations import AccountFact, Identity, add_payment_method, import_accounts, pass_verification
+from accounts.operations import AccountFact, Identity, import_accounts, pass_verification
 from accounts.operations.demo_clock import hire_demo_staff, open_demo_login
 from accounts.retries import retried
-from billing.operations import SpendFact, record_spend
+from billing.gateways import Card
+from billing.operations import SpendFact, add_card, record_spend
 from credits.operations import RedemptionFact, record_redemptions
 from referrals.models import FraudFlag, Referral
 from referrals.operations import settle
@@ -115,7 +116,8 @@ class Story:
 
     def let_the_referrer_refer(self) -> None:
         referrer, at = user_of(REFERRER_ID), self.ago(REFERRER_JOINED - 1)
-        add_payment_method(user_id=referrer.pk, now=at)
+        card = Card("sandbox-demo-referrer", "visa", "4242", 12, self.now.year + 3, "demo-referrer")
+        add_card(customer_id=referrer.pk, gateway="sandbox", card=card, now=at)
         pass_verification(user_id=referrer.pk, identity=IDENTITY, account_type=AccountType.INDIVIDUAL, now=at)
 
     def record_payments(self) -> None:

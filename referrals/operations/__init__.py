@@ -3,6 +3,7 @@
 from referrals.operations.decisions import (
     UnableToDecide,
     disqualify,
+    hand_eligibility,
     lift_refusal,
     open_flag,
     refuse,
@@ -12,7 +13,7 @@ from referrals.operations.decisions import (
     switch_link_on,
 )
 from referrals.operations.enterprise import grant_enterprise_difference, welcome_verified
-from referrals.operations.links import give_link
+from referrals.operations.links import carry_link, give_link
 from referrals.operations.registration import admit, give_welcome
 from referrals.operations.settlement import EVERYTHING, Due, Settled, settle
 from referrals.operations.sign_ups import discard_unconfirmed
@@ -24,11 +25,13 @@ __all__ = [
     "Settled",
     "UnableToDecide",
     "admit",
+    "carry_link",
     "discard_unconfirmed",
     "disqualify",
     "give_link",
     "give_welcome",
     "grant_enterprise_difference",
+    "hand_eligibility",
     "lift_refusal",
     "open_flag",
     "recompute",

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 
 from accounts.models import User
+from accounts.operations import give_eligibility
 from accounts.retries import retried
 from credits.models import Coupon, CouponKind, CreditAccount
 from credits.operations import lock_accounts, revoke_coupons
@@ -240,6 +241,18 @@ def switch_link_on(*, user_id: int, actor: User | None, reason: str, now: dateti
     if not ReferralLink.objects.filter(pk=link.pk, switched_off_at__isnull=False).update(switched_off_at=None):
         raise UnableToDecide("already")
     _record(Decision.Action.SWITCH_LINK_ON, actor, reason, now, customer_id=user_id)
+
+
+@retried
+@transaction.atomic
+def hand_eligibility(*, user_id: int, actor: User | None, reason: str, now: datetime) -> None:
+    """Make an account the eligible one of its person, however often it was moved before (TERMS: Who may refer).
+
+    Locks the Users of the identity. Raises UnableToDecide: reason; UnableToMoveEligibility: not_passed, eligible.
+    """
+    _require_reason(reason)
+    give_eligibility(user_id=user_id, now=now)
+    _record(Decision.Action.MOVE_ELIGIBILITY, actor, reason, now, customer_id=user_id)
 
 
 def _require_reason(reason: str) -> None:

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from accounts.models import IdentityVerification, User
+from accounts.models import IdentityVerification, User, usable_payment_method
+from accounts.operations import UnableToMoveEligibility
 from accounts.retries import retried
 from referrals.models import ReferralLink
 
@@ -28,7 +29,7 @@ def give_link(*, user_id: int, now: datetime) -> ReferralLink | None:
 
     The unique key on the owner makes it one link, however often and from wherever this is called.
     """
-    if not _may_refer(user_id):
+    if not _may_refer(user_id, now):
         return None
     ReferralLink.objects.bulk_create(
         [ReferralLink(owner_id=user_id, code=new_code(), created_at=now)], ignore_conflicts=True
@@ -36,11 +37,23 @@ def give_link(*, user_id: int, now: datetime) -> ReferralLink | None:
     return ReferralLink.objects.get(owner_id=user_id)
 
 
-def _may_refer(user_id: int) -> bool:
+@transaction.atomic
+def carry_link(*, user_id: int, from_user_id: int | None, by_person: bool, now: datetime) -> ReferralLink | None:
+    """Give the account to which eligibility has moved its link; that of the account it has left works no more.
+
+    A person does not get away from a link that staff have switched off. Raises UnableToMoveEligibility: link_off.
+    """
+    off = ReferralLink.objects.filter(owner_id=from_user_id, switched_off_at__isnull=False)
+    if by_person and off.exists():
+        raise UnableToMoveEligibility("link_off")
+    return give_link(user_id=user_id, now=now)
+
+
+def _may_refer(user_id: int, now: datetime) -> bool:
     return User.objects.filter(
+        usable_payment_method(now),
         pk=user_id,
         registered_at__isnull=False,
-        payment_method_added_at__isnull=False,
         verification__state=IdentityVerification.State.PASSED,
         verification__is_eligible=True,
         disqualified_at__isnull=True,

@@ -104,7 +104,7 @@ def admit(*, user_ids: Sequence[int], now: datetime) -> None:
         chunk = list(user_ids[start : start + CHUNK])
         open_accounts(customer_ids=chunk)
         with connection.cursor() as cursor:
-            cursor.execute(REFER, {"users": chunk, "working_links": _working_links(chunk), "now": now})
+            cursor.execute(REFER, {"users": chunk, "working_links": _working_links(chunk, now), "now": now})
         _give(chunk, given_at=None, now=now)
 
 
@@ -118,14 +118,14 @@ def give_welcome(*, user_ids: Sequence[int], now: datetime) -> None:
     _give(list(user_ids), given_at=now, now=now)
 
 
-def _working_links(user_ids: Sequence[int]) -> list[int]:
+def _working_links(user_ids: Sequence[int], now: datetime) -> list[int]:
     codes = User.objects.filter(pk__in=user_ids, signup_attribution__has_key="code").values_list(
         "signup_attribution__code", flat=True
     )
     wanted = list(codes)
     if not wanted:
         return []
-    return list(ReferralLink.objects.working().filter(code__in=wanted).values_list("pk", flat=True))
+    return list(ReferralLink.objects.working(at=now).filter(code__in=wanted).values_list("pk", flat=True))
 
 
 def _give(user_ids: list[int], *, given_at: datetime | None, now: datetime) -> None:

@@ -137,7 +137,7 @@ def refer_page(*, customer_id: int, after: Place | None, now: datetime) -> Refer
     is_disqualified = customer.disqualified_at is not None
     friends = page_of(_referrals(customer_id), by="registered_at", after=after, size=PAGE_SIZE, newest_first=True)
     return ReferPage(
-        standing=_standing(customer),
+        standing=_standing(customer, now),
         terms=terms_at(now),
         figures=_figures(customer_id, is_disqualified=is_disqualified),
         friends=friends.map(lambda referral: _friend(referral, is_disqualified=is_disqualified)),
@@ -168,10 +168,10 @@ def _referrals(customer_id: int) -> QuerySet[Referral]:
     return Referral.objects.filter(referrer=customer_id).select_related("friend", "terms").annotate(stage=stage())
 
 
-def _standing(customer: User) -> Standing:
+def _standing(customer: User, now: datetime) -> Standing:
     link = getattr(customer, "referral_link", None)
     return Standing(
-        has_payment_method=customer.payment_method_added_at is not None,
+        has_payment_method=customer.has_payment_method(now),
         verification=_verification(getattr(customer, "verification", None)),
         is_disqualified=customer.disqualified_at is not None,
         link_is_off=link is not None and link.switched_off_at is not None,

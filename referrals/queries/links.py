@@ -19,9 +19,9 @@ def offer(*, at: datetime) -> Offer:
     return Offer(ProgrammeTerms.objects.in_force(at), Product.objects.filter(accepts_trial=True).count())
 
 
-def working_link(*, code: str) -> ReferralLink | None:
-    """Return the link with this code if it brings referrals, however its letters are typed."""
-    return ReferralLink.objects.working().filter(code__in={code, code.lower()}).first()
+def working_link(*, code: str, at: datetime) -> ReferralLink | None:
+    """Return the link with this code if it brings referrals at an instant, however its letters are typed."""
+    return ReferralLink.objects.working(at=at).filter(code__in={code, code.lower()}).first()
 
 
 def is_link(*, code: str) -> bool:

@@ -30,7 +30,7 @@ def link(request: HttpRequest, code: str) -> HttpResponse:
     if request.user.is_authenticated and is_own_link(code=code, user_id=request.user.pk):
         return redirect("console:refer")
     now = clock.now()
-    found = working_link(code=code)
+    found = working_link(code=code, at=now)
     offered = offer(at=now)
     form = SignUpForm(brought=found.code if found else "")
     response = render(request, "referrals/link.html", {"form": form, "link": found, "offer": offered})
@@ -54,7 +54,7 @@ class SignUpView(SignupView):
         now = clock.now()
         days = offer(at=now).terms.attribution_days
         remembered = visits.remembered(self.request, now=now, days=days)
-        found = working_link(code=remembered) if remembered else None
+        found = working_link(code=remembered, at=now) if remembered else None
         return {**super().get_form_kwargs(), "brought": found.code if found else ""}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -213,6 +213,18 @@ def without_constraint(name: str) -> Iterator[None]:
             cursor.execute(add)
 
 
+def key_of(table: str, column: str) -> str:
+    """Return the name of the unique key on one column of a table."""
+    with connection.cursor() as cursor:
+        constraints = connection.introspection.get_constraints(cursor, table)
+    (name,) = [
+        name
+        for name, found in constraints.items()
+        if found["columns"] == [column] and found["unique"] and not found["primary_key"]
+    ]
+    return str(name)
+
+
 @contextmanager
 def slow_inserts(table: str, seconds: float = 0.25) -> Iterator[None]:
     """Let every row take its time to go in, so that two statements interleave."""

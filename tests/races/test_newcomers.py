@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 from allauth.account.models import EmailAddress
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts.models import IdentityVerification, User
 from accounts.operations import (
@@ -38,6 +38,7 @@ from tests.races.racing import (
     LONGEST_WAIT,
     Meeting,
     at_once,
+    key_of,
     meeting_after,
     meeting_before,
     names,
@@ -228,18 +229,6 @@ def test_a_friend_who_is_taken_in_twice_at_once_has_one_referrer_and_one_of_each
         "trial",
         "welcome",
     ]
-
-
-def key_of(table: str, column: str) -> str:
-    """Return the name of the unique key on one column of a table."""
-    with connection.cursor() as cursor:
-        constraints = connection.introspection.get_constraints(cursor, table)
-    (name,) = [
-        name
-        for name, found in constraints.items()
-        if found["columns"] == [column] and found["unique"] and not found["primary_key"]
-    ]
-    return str(name)
 
 
 def test_control_without_the_key_a_friend_is_referred_twice() -> None:

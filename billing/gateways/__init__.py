@@ -1,0 +1,24 @@
+"""Where cards are kept: two gateways behind one small interface. Card data is theirs; we keep what they tell of it."""
+
+from billing.gateways.interface import (
+    Card,
+    Gateway,
+    News,
+    UnableToReachGateway,
+    UnableToTakeCard,
+    UnableToTrustEvent,
+    outside_transactions,
+)
+from billing.gateways.registry import gateway_in_use, gateway_named
+
+__all__ = [
+    "Card",
+    "Gateway",
+    "News",
+    "UnableToReachGateway",
+    "UnableToTakeCard",
+    "UnableToTrustEvent",
+    "gateway_in_use",
+    "gateway_named",
+    "outside_transactions",
+]

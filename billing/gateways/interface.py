@@ -1,0 +1,111 @@
+"""What a gateway does for us, and what it tells."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec, Protocol, TypeVar
+
+from django.db import connection
+from django.utils.translation import gettext_lazy as _
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a gateway tells of a card that it keeps. `fingerprint` is the same whoever enters the card."""
+
+    token: str
+    brand: str
+    last_four: str
+    expiry_month: int
+    expiry_year: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class News:
+    """What a gateway said, when asked, about what an event named; whatever it does not speak of is empty.
+
+    `card` is kept for `customer`, and a new one if `is_new`; `gone_token` is a card that it does not keep any more,
+    `gone_customer` a customer whom it does not know any more.
+    """
+
+    customer: str = ""
+    card: Card | None = None
+    is_new: bool = False
+    gone_token: str = ""
+    gone_customer: str = ""
+
+
+class UnableToTakeCard(Exception):
+    """The card does not come on file; `code` is one of `reasons`, which the customer reads."""
+
+    reasons = {
+        "declined": _("The card was declined. Try another card, or ask your bank."),
+        "expired": _("The card has expired. Use one that is still valid."),
+        "not_a_test_card": _("This is no test number. Never enter a real card here: choose one of the numbers below."),
+        "unfinished": _("No card was entered, so nothing has changed."),
+        "foreign": _("We could not tell whose card this is, so nothing has changed. Add it once more."),
+        "removed": _("This card was removed before. Add it once more."),
+        "unregistered": _("This account cannot have a payment method."),
+        "many": _("This account has as many payment methods as it may have. Remove one first."),
+    }
+
+    def __init__(self, code: str) -> None:
+        super().__init__(self.reasons[code])
+        self.code = code
+
+
+class UnableToReachGateway(Exception):
+    """The gateway did not answer, or not in a way that we understand: nothing has changed, and later may be better."""
+
+    code = "gateway"
+
+    def __init__(self) -> None:
+        super().__init__(_("Our payment provider does not answer at the moment. Nothing has changed: try again soon."))
+
+
+class UnableToTrustEvent(Exception):
+    """An event that was not signed by the gateway, not lately, or that cannot be read; `code` is signature or form."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Gateway(Protocol):
+    """Somebody who keeps cards. Nothing is asked of them inside a database transaction."""
+
+    name: str
+
+    def form_targets(self) -> Sequence[str]:
+        """Origins outside the site to which its page leads a form that adds a card (CSP: form-action)."""
+
+    def open_customer(self, *, account_id: str, attempt: int) -> str:
+        """Make a customer known to the gateway, once for each attempt, and return the name that it has there."""
+
+    def entry_page(self, *, customer: str, back: str, cancelled: str) -> str:
+        """Return the address at which the customer enters a card.
+
+        The gateway leads to `back` after that, with what names the entry as `entry`, or to `cancelled`.
+        """
+
+    def card(self, *, customer: str, entry: str) -> Card:
+        """Return the card that was entered, as the gateway knows it. Raises UnableToTakeCard, UnableToReachGateway."""
+
+    def forget(self, *, token: str) -> None:
+        """Keep a card no longer; nothing where it is gone already. Raises UnableToReachGateway."""
+
+
+def outside_transactions(ask: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Refuse to ask a gateway while a transaction is open: its locks would last as long as somebody else's answer."""
+
+    @wraps(ask)
+    def asked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        if connection.in_atomic_block:
+            raise RuntimeError(f"{ask.__qualname__} was called inside a database transaction.")
+        return ask(*args, **kwargs)
+
+    return asked

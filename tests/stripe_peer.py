@@ -1,0 +1,192 @@
+"""A Stripe to talk to over HTTP: localstripe in a process of its own, and Checkout in front of it.
+
+localstripe keeps customers, SetupIntents and payment methods, and sends signed webhooks. It knows no Checkout: the
+server in front answers for that in the shapes that Stripe documents, has a page that takes a card as Stripe's does, and
+hands whatever else is asked to localstripe, unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.running import free_port
+
+SECRET_KEY = "sk_test_of_the_tests"
+WEBHOOK_SECRET = "whsec_of_the_tests"
+LONGEST_START = 30
+
+PAGE = """<!doctype html><html lang="en"><title>Checkout</title><h1>Checkout</h1>
+<form method="post"><label>Card number <input name="number"></label><button>Save card</button></form></html>"""
+
+
+@dataclass
+class Peer:
+    """Where the two listen, and what Checkout has open."""
+
+    localstripe: str
+    front: str
+    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def ask(self, method: str, path: str, **form: str) -> Any:
+        """Ask localstripe; return its answer. Raises HTTPError where it refuses."""
+        body = urllib.parse.urlencode(form).encode() if form else None
+        request = urllib.request.Request(f"{self.localstripe}{path}", body, method=method)
+        request.add_header("Authorization", f"Bearer {SECRET_KEY}")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def open_session(self, form: dict[str, str]) -> dict[str, Any]:
+        """As `POST /v1/checkout/sessions` in setup mode: it makes the SetupIntent."""
+        assert form["mode"] == "setup"
+        assert form["payment_method_types[0]"] == "card"
+        intent = self.ask("POST", "/v1/setup_intents", customer=form["customer"])
+        name = f"cs_test_{secrets.token_hex(12)}"
+        self.sessions[name] = {
+            "id": name,
+            "object": "checkout.session",
+            "mode": "setup",
+            "status": "open",
+            "payment_status": "no_payment_required",
+            "customer": form["customer"],
+            "setup_intent": intent["id"],
+            "payment_intent": None,
+            "success_url": form["success_url"],
+            "cancel_url": form["cancel_url"],
+            "url": f"{self.front}/pay/{name}",
+        }
+        return self.sessions[name]
+
+    def enter(self, session: str, number: str, *, month: int = 12, year: int = 2030) -> str:
+        """As the customer on Stripe's page: enter a card, and return where Stripe leads after that.
+
+        Raises HTTPError where the card is declined.
+        """
+        opened = self.sessions[session]
+        self.set_up(opened["setup_intent"], opened["customer"], number, month=month, year=year)
+        opened["status"] = "complete"
+        return str(opened["success_url"]).replace("{CHECKOUT_SESSION_ID}", session)
+
+    def set_up(self, intent: str, customer: str, number: str, *, month: int = 12, year: int = 2030) -> str:
+        """Confirm a SetupIntent with a card, which localstripe then attaches when asked, and Stripe by itself."""
+        kind = "payment_method_data"
+        confirmed = self.ask(
+            "POST",
+            f"/v1/setup_intents/{intent}/confirm",
+            **{
+                f"{kind}[type]": "card",
+                f"{kind}[card][number]": number,
+                f"{kind}[card][exp_month]": str(month),
+                f"{kind}[card][exp_year]": str(year),
+                f"{kind}[card][cvc]": "123",
+            },
+        )
+        token = str(confirmed["payment_method"])
+        self.ask("POST", f"/v1/payment_methods/{token}/attach", customer=customer)
+        return token
+
+    def send_webhooks_to(self, address: str, *events: str) -> None:
+        """Let localstripe tell an address of these events from now on, with signatures."""
+        wanted = {f"events[{place}]": event for place, event in enumerate(events)}
+        self.ask("POST", "/_config/webhooks/tests", url=address, secret=WEBHOOK_SECRET, **wanted)
+
+
+@contextmanager
+def running_peer() -> Iterator[Peer]:
+    """Start both, and end both."""
+    port, front_port = free_port(), free_port()
+    peer = Peer(f"http://localhost:{port}", f"http://127.0.0.1:{front_port}")
+    command = [sys.executable, "-m", "localstripe", "--from-scratch", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = ThreadingHTTPServer(("127.0.0.1", front_port), type("Front", (Front,), {"peer": peer}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        wait_until_it_answers(peer)
+        yield peer
+    finally:
+        server.shutdown()
+        server.server_close()
+        process.terminate()
+        process.wait(10)
+
+
+def wait_until_it_answers(peer: Peer) -> None:
+    deadline = time.monotonic() + LONGEST_START
+    while time.monotonic() < deadline:
+        with suppress(urllib.error.URLError, ConnectionError):
+            peer.ask("GET", "/v1/balance")
+            return
+        time.sleep(0.1)
+    raise AssertionError("localstripe does not start.")
+
+
+class Front(BaseHTTPRequestHandler):
+    """Checkout, and the way to localstripe."""
+
+    peer: Peer
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2].partition("?")[0]
+        if self.path.startswith("/pay/"):
+            self.answer(200, PAGE.encode(), "text/html")
+        elif self.path == "/favicon.ico":
+            self.answer(204, b"")
+        elif not self.path.startswith("/v1/checkout/sessions/"):
+            self.forward()
+        elif name in self.peer.sessions:
+            self.answer(200, json.dumps(self.peer.sessions[name]).encode())
+        else:
+            fault = {"type": "invalid_request_error", "code": "resource_missing", "message": f"No such {name}"}
+            self.answer(404, json.dumps({"error": fault}).encode())
+
+    def do_POST(self) -> None:
+        if self.path == "/v1/checkout/sessions":
+            self.answer(200, json.dumps(self.peer.open_session(self.form())).encode())
+        elif self.path.startswith("/pay/"):
+            back = self.peer.enter(self.path.removeprefix("/pay/"), self.form()["number"])
+            self.answer(303, b"", location=back)
+        else:
+            self.forward()
+
+    do_DELETE = do_POST  # noqa: N815
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def form(self) -> dict[str, str]:
+        return dict(urllib.parse.parse_qsl(self.body().decode()))
+
+    def forward(self) -> None:
+        kept = {name: text for name, text in self.headers.items() if name in ("Authorization", "Content-Type")}
+        address = f"{self.peer.localstripe}{self.path}"
+        request = urllib.request.Request(address, self.body() or None, kept, method=self.command)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                self.answer(answer.status, answer.read())
+        except urllib.error.HTTPError as refusal:
+            self.answer(refusal.code, refusal.read())
+
+    def answer(self, status: int, body: bytes, kind: str = "application/json", location: str = "") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        if location:
+            self.send_header("Location", location)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
