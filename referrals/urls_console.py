@@ -5,7 +5,7 @@ from django.urls.converters import IntConverter
 
 from accounts import console_views as account
 from billing import views as billing
-from referrals.views import console, overview
+from referrals.views import console, coupons, overview
 
 
 class PkConverter(IntConverter):
@@ -25,6 +25,6 @@ urlpatterns = [
     path("verification/", account.verification, name="verification"),
     path("refer/", console.refer, name="refer"),
     path("refer/<pk:referral_id>/", console.friend, name="friend"),
-    path("coupons/", console.coupons, name="coupons"),
-    path("coupons/<pk:coupon_id>/", console.coupon, name="coupon"),
+    path("coupons/", coupons.coupons, name="coupons"),
+    path("coupons/<pk:coupon_id>/", coupons.coupon, name="coupon"),
 ]

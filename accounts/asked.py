@@ -1,0 +1,21 @@
+"""What the doors of the console read off a request: who asks, and from which place of a list on."""
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest
+
+from accounts.keyset import Place, UnableToReadPlace
+from accounts.models import User
+
+
+def reader_id(request: HttpRequest) -> int:
+    """Who asks, behind login_required."""
+    assert isinstance(request.user, User)
+    return request.user.pk
+
+
+def asked_place(request: HttpRequest) -> Place | None:
+    """Where the page of a list starts that `after` names. Raises BadRequest."""
+    try:
+        return Place.parse(request.GET.get("after", ""))
+    except UnableToReadPlace as fault:
+        raise BadRequest("after is no place in this list") from fault
