@@ -132,6 +132,25 @@ class ReferralLink(models.Model):
         return self.code
 
 
+class VisitCount(models.Model):
+    """How often people opened a link on a day (UTC), by the channel that its address named."""
+
+    link = models.ForeignKey(ReferralLink, on_delete=models.PROTECT, related_name="visits", db_index=False)
+    day = models.DateField()
+    channel = models.CharField(max_length=20, blank=True, db_collation="C")
+    count = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["link", "day", "channel"], name="visits_are_counted_per_link_day_and_channel"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.channel}"
+
+
 class ReferralQuerySet(models.QuerySet["Referral"]):
     def payout_due_by(self, at: datetime) -> ReferralQuerySet:
         return self.filter(PAYOUT_OWED, payout_due_at__lte=at)
@@ -164,7 +183,7 @@ class Referral(models.Model):
     """
 
     friend = models.OneToOneField(User, on_delete=models.PROTECT, related_name="referral")
-    referrer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="referrals")
+    referrer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="referrals", db_index=False)
     terms = models.ForeignKey(ProgrammeTerms, on_delete=models.PROTECT, related_name="+")
     registered_at = models.DateTimeField()
     created_at = models.DateTimeField()
@@ -223,6 +242,7 @@ class Referral(models.Model):
             models.Index(fields=["bonus_due_at"], name="bonuses_to_grant", condition=BONUS_OWED),
             models.Index(fields=["referrer"], name="rewards_to_claw_back", condition=OVERPAID),
             models.Index(fields=["referrer"], name="rewards_to_settle", condition=OVERPAID | PAYOUT_OWED | BONUS_OWED),
+            models.Index(fields=["referrer", "registered_at", "id"], name="friends_in_order"),
             models.Index(fields=["id"], name="referrals_not_yet_tracked", condition=Q(tracked_at__isnull=True)),
         ]
         triggers = [
