@@ -24,9 +24,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Columns side by side, the highest as high as the chart."""
+    """Columns side by side, the highest as high as the chart; `most` is the value that it stands for."""
 
     bars: list[Bar]
+    most: int | Decimal
     width: int
     height: int
 
@@ -35,7 +36,7 @@ def chart(values: Sequence[int | Decimal]) -> Chart:
     """Draw the values; one below zero has no column, and any above zero can be seen. Pure."""
     most = max([*values, 0])
     bars = [_bar(number, value, most) for number, value in enumerate(values)]
-    return Chart(bars, len(values) * STEP, HEIGHT)
+    return Chart(bars, most, len(values) * STEP, HEIGHT)
 
 
 def _bar(number: int, value: int | Decimal, most: int | Decimal) -> Bar:
