@@ -17,14 +17,16 @@ MONTHS = 12
 # moves from one month to another without changing any of them comes later.
 KEPT_FOR = 600
 
+# One pass over the customer's referrals; what is owed is looked up by its index.
 FIGURES = """
-SELECT count(*),
-       count(*) FILTER (WHERE qualified_at IS NOT NULL AND refused_at IS NULL),
+SELECT count(*), count(qualified_at) FILTER (WHERE refused_at IS NULL),
        coalesce(sum(payout_granted), 0) + coalesce(sum(bonus_granted), 0),
+       (SELECT coalesce(sum(greatest(payout_earned - payout_granted, 0) + greatest(bonus_earned - bonus_granted, 0)), 0)
+        FROM referrals_referral
+        WHERE referrer_id = %(customer)s
+          AND (payout_granted < payout_earned AND NOT held OR bonus_granted < bonus_earned AND NOT held)),
        coalesce(sum(greatest(payout_earned - payout_granted, 0) + greatest(bonus_earned - bonus_granted, 0))
-                FILTER (WHERE NOT held AND (payout_granted < payout_earned OR bonus_granted < bonus_earned)), 0),
-       coalesce(sum(greatest(payout_earned - payout_granted, 0) + greatest(bonus_earned - bonus_granted, 0))
-                FILTER (WHERE held AND (payout_granted < payout_earned OR bonus_granted < bonus_earned)), 0),
+                FILTER (WHERE held), 0),
        (SELECT coalesce(sum(count), 0) FROM referrals_visitcount WHERE link_id = %(link)s)
 FROM referrals_referral WHERE referrer_id = %(customer)s
 """

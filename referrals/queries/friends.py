@@ -4,35 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import DateTimeField, DecimalField, F, Q, QuerySet, TextChoices
-from django.db.models.expressions import RawSQL
+from django.db.models import F, Q, QuerySet, TextChoices
 from django.utils.translation import gettext_lazy as _
 from djmoney.money import Money
 
 from accounts.keyset import Page, Place, amount, instant, page_of
 from credits.models import RewardKind
-from referrals.models import Referral
+from referrals.models import EARNED, NEVER, NEXT_DUE, Referral
 from referrals.queries.stages import Stage, stage
 
 # As many as a screen shows, so that a page costs the same for ten friends and for ten thousand.
 PAGE_SIZE = 10
 QUARTERS = 4
-NEVER = datetime(9999, 1, 1, tzinfo=UTC)
-
-# When the first reward that is earned and not granted falls due. Put together from constants of the code.
-NEXT_DUE = f"""
-coalesce(least(
-    CASE WHEN NOT referrals_referral.held AND referrals_referral.payout_granted < referrals_referral.payout_earned
-         THEN referrals_referral.payout_due_at END,
-    CASE WHEN NOT referrals_referral.held AND referrals_referral.bonus_granted < referrals_referral.bonus_earned
-         THEN referrals_referral.bonus_due_at END
-), timestamptz '{NEVER.isoformat()}')
-"""
-EARNED = "referrals_referral.payout_earned + referrals_referral.bonus_earned"
 
 
 class Show(TextChoices):
@@ -127,7 +114,8 @@ def coming_soonest(*, customer_id: int, number: int, now: datetime) -> list[tupl
 
     Each of the first so many rewards is of one of the first so many friends by their next date.
     """
-    rows = _ordered(referrals_of(customer_id), Sort.NEXT).filter(next_due__lt=NEVER).order_by("next_due", "pk")
+    rows = _ordered(referrals_of(customer_id), Sort.NEXT)
+    rows = rows.filter(next_due__lt=NEVER).order_by("next_due", "pk")  # type: ignore[misc]  # annotated
     friends = [friend_of(referral, is_disqualified=False, now=now) for referral in rows[:number]]
     rewards = [(friend, reward) for friend in friends for reward in friend.coming]
     return sorted(rewards, key=lambda pair: pair[1].due_at)[:number]
@@ -156,16 +144,15 @@ def _shown(rows: QuerySet[Referral], show: Show, now: datetime) -> QuerySet[Refe
     if show is Show.WAITING:
         is_waiting = Q(stage=Stage.QUALIFIED, payout_granted__lt=F("payout_earned"), payout_due_at__gt=now)
         return rows.filter(is_waiting, referrer__disqualified_at__isnull=True)
-    return rows.filter(stage=show.value)
+    return rows.filter(stage=show.value)  # type: ignore[misc]  # annotated by referrals_of
 
 
 def _ordered(rows: QuerySet[Referral], sort: Sort) -> QuerySet[Referral]:
     """Give the rows what the sort orders them by."""
     if sort is Sort.NEXT:
-        return rows.annotate(next_due=RawSQL(NEXT_DUE, (), output_field=DateTimeField()))  # noqa: S611  # constant
+        return rows.annotate(next_due=NEXT_DUE)
     if sort is Sort.EARNED:
-        amount_field = DecimalField(max_digits=20, decimal_places=2)
-        return rows.annotate(earned=RawSQL(EARNED, (), output_field=amount_field))  # noqa: S611  # constant
+        return rows.annotate(earned=EARNED)
     return rows
 
 
