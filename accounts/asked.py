@@ -1,9 +1,13 @@
 """What the doors of the console read off a request: who asks, and from which place of a list on."""
 
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest
 
-from accounts.keyset import Place, UnableToReadPlace
+from accounts.keyset import Place, UnableToReadPlace, instant
 from accounts.models import User
 
 
@@ -13,9 +17,9 @@ def reader_id(request: HttpRequest) -> int:
     return request.user.pk
 
 
-def asked_place(request: HttpRequest) -> Place | None:
+def asked_place(request: HttpRequest, read: Callable[[str], datetime | Decimal] = instant) -> Place | None:
     """Where the page of a list starts that `after` names. Raises BadRequest."""
     try:
-        return Place.parse(request.GET.get("after", ""))
+        return Place.parse(request.GET.get("after", ""), read)
     except UnableToReadPlace as fault:
         raise BadRequest("after is no place in this list") from fault

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Generic, NamedTuple, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+LONGEST_AMOUNT = 20
 
 RowT = TypeVar("RowT", bound=Model)
 ShownT = TypeVar("ShownT")
@@ -23,20 +25,32 @@ class UnableToReadPlace(Exception):
     code = "place"
 
 
-class Place(NamedTuple):
-    """Where a row stands in a list that is ordered by an instant, then by pk."""
+def instant(text: str) -> datetime:
+    """Read an instant off an address: microseconds since 1970. Raises ValueError or OverflowError."""
+    return EPOCH + int(text) * MICROSECOND
 
-    at: datetime
+
+def amount(text: str) -> Decimal:
+    """Read an amount off an address: cents. Raises ValueError."""
+    if len(text) > LONGEST_AMOUNT:
+        raise ValueError(text)
+    return Decimal(int(text)) / 100
+
+
+class Place(NamedTuple):
+    """Where a row stands in a list that is ordered by an instant or an amount, then by pk."""
+
+    at: datetime | Decimal
     pk: int
 
     @classmethod
-    def parse(cls, text: str) -> Place | None:
+    def parse(cls, text: str, read: Callable[[str], datetime | Decimal] = instant) -> Place | None:
         """Read what an address holds; nothing is the start of the list. Raises UnableToReadPlace."""
         if not text:
             return None
         at, _, pk = text.partition("_")
         try:
-            place = cls(EPOCH + int(at) * MICROSECOND, int(pk))
+            place = cls(read(at), int(pk))
         except (ValueError, OverflowError) as fault:
             raise UnableToReadPlace(text) from fault
         if not 0 <= place.pk < 2**63:
@@ -44,7 +58,8 @@ class Place(NamedTuple):
         return place
 
     def __str__(self) -> str:
-        return f"{(self.at - EPOCH) // MICROSECOND}_{self.pk}"
+        at = int(self.at * 100) if isinstance(self.at, Decimal) else (self.at - EPOCH) // MICROSECOND
+        return f"{at}_{self.pk}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +78,7 @@ class Page(Generic[ShownT]):
 
 
 def page_of(rows: QuerySet[RowT], *, by: str, after: Place | None, size: int, newest_first: bool) -> Page[RowT]:
-    """Return the page that follows the place `after`, in order of the instant `by`, then of pk. One statement."""
+    """Return the page that follows the place `after`, in order of `by`, then of pk. One statement."""
     way, beyond = ("-", "lt") if newest_first else ("", "gt")
     ordered = rows.order_by(f"{way}{by}", f"{way}pk")
     if after:

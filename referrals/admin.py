@@ -26,6 +26,7 @@ from referrals.models import (
     Referral,
     ReferralLink,
     Reward,
+    VisitCount,
 )
 from referrals.operations import (
     UnableToDecide,
@@ -305,6 +306,17 @@ class ReferralLinkAdmin(Deciding):
             switch_link_on(user_id=link.owner_id, reason=answer["reason"], **by)
 
         return self.decide(request, chosen, "Switch on", carry_out)
+
+
+@admin.register(VisitCount)
+class VisitCountAdmin(ReadOnlyAdmin):
+    """How often links were opened."""
+
+    list_display = ("link", "day", "channel", "count")
+    list_filter = ("channel",)
+    list_select_related = ("link",)
+    search_fields = ("link__code__iexact",)
+    ordering = ("-pk",)
 
 
 @admin.register(Reward)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
 import pgtrigger
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, DateTimeField, DecimalField, ExpressionWrapper, F, Q, Value, When
+from django.db.models.functions import Coalesce, Least
 from djmoney.models.fields import MoneyField
 
 from accounts.ledger import append_only, in_dollars, kept, no_truncate
@@ -132,6 +133,25 @@ class ReferralLink(models.Model):
         return self.code
 
 
+class VisitCount(models.Model):
+    """How often people opened a link on a day (UTC), by the channel that its address named."""
+
+    link = models.ForeignKey(ReferralLink, on_delete=models.PROTECT, related_name="visits", db_index=False)
+    day = models.DateField()
+    channel = models.CharField(max_length=20, blank=True, db_collation="C")
+    count = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["link", "day", "channel"], name="visits_are_counted_per_link_day_and_channel"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.channel}"
+
+
 class ReferralQuerySet(models.QuerySet["Referral"]):
     def payout_due_by(self, at: datetime) -> ReferralQuerySet:
         return self.filter(PAYOUT_OWED, payout_due_at__lte=at)
@@ -154,6 +174,19 @@ OVERPAID = Q(payout_granted__gt=F("payout_earned") + F("payout_let_go")) | Q(
 )
 """Where granted less let go is above what is earned (TERMS: Settlement, 2)."""
 
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+NEXT_DUE = Coalesce(
+    Least(Case(When(PAYOUT_OWED, then=F("payout_due_at"))), Case(When(BONUS_OWED, then=F("bonus_due_at")))),
+    Value(NEVER, output_field=DateTimeField()),
+    output_field=DateTimeField(),
+)
+"""When the first reward that is earned and not granted falls due; NEVER where none is."""
+
+EARNED = ExpressionWrapper(
+    F("payout_earned") + F("bonus_earned"), output_field=DecimalField(max_digits=20, decimal_places=2)
+)
+"""What a referral earns in all."""
+
 
 class Referral(models.Model):
     """One friend and who referred them, for good.
@@ -164,7 +197,7 @@ class Referral(models.Model):
     """
 
     friend = models.OneToOneField(User, on_delete=models.PROTECT, related_name="referral")
-    referrer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="referrals")
+    referrer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="referrals", db_index=False)
     # Nothing looks for the referrals of a version: an index would be written by every grant, and read by nobody.
     terms = models.ForeignKey(ProgrammeTerms, on_delete=models.PROTECT, related_name="+", db_index=False)
     registered_at = models.DateTimeField()
@@ -224,6 +257,9 @@ class Referral(models.Model):
             models.Index(fields=["bonus_due_at"], name="bonuses_to_grant", condition=BONUS_OWED),
             models.Index(fields=["referrer"], name="rewards_to_claw_back", condition=OVERPAID),
             models.Index(fields=["referrer"], name="rewards_to_settle", condition=OVERPAID | PAYOUT_OWED | BONUS_OWED),
+            models.Index(fields=["referrer", "registered_at", "id"], name="friends_in_order"),
+            models.Index(F("referrer"), NEXT_DUE, F("id"), name="friends_by_next_date"),
+            models.Index(F("referrer"), EARNED, F("id"), name="friends_by_what_they_earn"),
             models.Index(fields=["id"], name="referrals_not_yet_tracked", condition=Q(tracked_at__isnull=True)),
         ]
         triggers = [

@@ -7,7 +7,7 @@ from accounts import console_views as account
 from accounts import verification_views as verification
 from billing import payment_views as payment
 from billing import views as billing
-from referrals.views import console, coupons, overview
+from referrals.views import console, coupons, overview, sharing
 
 
 class PkConverter(IntConverter):
@@ -33,6 +33,9 @@ urlpatterns = [
     path("verification/", verification.verification, name="verification"),
     path("verification/move/", verification.move, name="move_eligibility"),
     path("refer/", console.refer, name="refer"),
+    path("refer/friends.csv", console.friends_file, name="friends_file"),
+    path("refer/qr.<str:kind>", sharing.qr, name="qr"),
+    path("refer/own/", console.own_referral, name="own_referral"),
     path("refer/<pk:referral_id>/", console.friend, name="friend"),
     path("coupons/", coupons.coupons, name="coupons"),
     path("coupons/coupons.csv", coupons.coupons_file, name="coupons_file"),

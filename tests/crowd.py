@@ -32,6 +32,7 @@ from referrals.models import (
     Referral,
     ReferralLink,
     Reward,
+    VisitCount,
 )
 from tests.facts import NOW, day
 
@@ -179,9 +180,10 @@ def gather_referrals(who: list[tuple[int, User, User]]) -> None:
     versions = ProgrammeTerms.objects.bulk_create(
         [ProgrammeTerms(starts_at=day(1, 1, 2000) + timedelta(days=n)) for n, _, _ in who]
     )
-    ReferralLink.objects.bulk_create(
+    links = ReferralLink.objects.bulk_create(
         [ReferralLink(owner=user, code=f"crowd-{n}", created_at=NOW) for n, user, _ in who]
     )
+    VisitCount.objects.bulk_create([VisitCount(link=link, day=NOW.date(), channel="x", count=1) for link in links])
     referrals = Referral.objects.bulk_create(
         [
             Referral(friend=friend, referrer=user, terms=terms, registered_at=NOW, created_at=NOW, bonus_due_at=NOW)

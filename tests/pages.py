@@ -25,6 +25,12 @@ def read(reader: User, address: str, *, at: datetime = NOW, status: int = 200) -
     return words(response.content.decode())
 
 
+def signed_in(reader: User) -> Client:
+    client = Client()
+    client.force_login(reader)
+    return client
+
+
 def words(page: str) -> str:
     body = re.sub(r"<(script|style|title)\b.*?</\1>", " ", page, flags=re.DOTALL)
     body = re.sub(r"</?(time|span|strong|a|code)\b[^>]*>", "", body)

@@ -27,7 +27,7 @@ from billing.operations import add_card, arrange_payment, record_spend
 from billing.operations.payment_methods import record_news, remember_name, take_card_off
 from credits.operations.redemptions import redeem
 from credits.operations.returns import give_back
-from referrals.models import Referral, ReferralLink
+from referrals.models import Referral, ReferralLink, VisitCount
 from referrals.operations import disqualify, open_flag, refuse, release_flag, settle
 from referrals.operations.enterprise import grant_enterprise_difference
 from tests import pristine
@@ -50,7 +50,8 @@ def cause_everything() -> None:
     """Let happen whatever leaves a trace in the books, by the operations that do it."""
     staff = User.objects.create_user("staff@example.com", is_staff=True, created_at=JANUARY)
     alice = register("alice")
-    ReferralLink.objects.create(owner=alice, code="alices-link", created_at=JANUARY)
+    link = ReferralLink.objects.create(owner=alice, code="alices-link", created_at=JANUARY)
+    VisitCount.objects.create(link=link, day=JANUARY.date(), channel="qr", count=3)
     friends = {name: register(name, referred_by=alice) for name in ("bob", "cem", "dan", "eve", "fay")}
     grow_into_an_enterprise(friends["fay"])
     doubt(Referral.objects.get(friend=friends["dan"]), Referral.objects.get(friend=friends["eve"]), staff)

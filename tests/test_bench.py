@@ -37,6 +37,9 @@ NAMES = [
     "redemption",
     "redemption-one-account-16-clients",
     "audit",
+    "page-refer",
+    "page-friend",
+    "page-coupons",
 ]
 
 

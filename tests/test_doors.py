@@ -72,9 +72,9 @@ def test_forgotten_password_is_chosen_anew(client: Client) -> None:
 
 
 def test_customer_comes_into_the_console(client: Client) -> None:
-    assert sign_in(client, customer("alice"))["Location"] == reverse("console:refer")  # type: ignore[index]
-    assert client.get("/accounts/")["Location"] == reverse("console:refer")
-    assert client.get(CONFIRM, follow=True).redirect_chain[-1][0] == reverse("console:refer")
+    assert sign_in(client, customer("alice"))["Location"] == reverse("console:overview")  # type: ignore[index]
+    assert client.get("/accounts/")["Location"] == reverse("console:overview")
+    assert client.get(CONFIRM, follow=True).redirect_chain[-1][0] == reverse("console:overview")
 
 
 def test_newcomer_comes_to_their_coupons(client: Client) -> None:

@@ -17,12 +17,13 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import User
 from credits.models import Coupon
 from referrals.models import Referral
-from tests.facts import register
+from tests.facts import fact, record, register
 from tests.pages import make_eligible
 
 # Rows in number, written by one statement: not a true story.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.untrue_rows]
 
+# The overview, which is of all parts of the console, may run one more.
 MOST = 8
 FEW, MANY = 10, 10_000
 
@@ -92,6 +93,10 @@ def statements_of_pages(reader: User) -> dict[str, int]:
     addresses = [
         "/console/refer/",
         "/console/refer/?after=1772323200000000_100000",
+        "/console/refer/?sort=next",
+        "/console/refer/?sort=earned&stage=paid",
+        "/console/refer/friends.csv",
+        "/console/",
         f"/console/refer/{referral.pk}/",
         "/console/coupons/",
         "/console/coupons/?show=expired",
@@ -120,7 +125,24 @@ def test_pages_run_as_many_statements_for_10000_referrals_as_for_10(alice: User)
     grow(alice, FEW + 1, MANY)
     assert Referral.objects.filter(referrer=alice).count() == MANY
     assert statements_of_pages(alice) == few
+    assert few.pop("/console/") <= MOST + 1
     assert max(few.values()) <= MOST, few
+
+
+def test_own_referral_runs_as_many_statements_for_100_payments_as_for_one(alice: User) -> None:
+    bob, client = register("bob", referred_by=alice), Client()
+    client.force_login(bob)
+    record(fact(bob, "first", "1"))
+    few = statements_of(client, "/console/refer/own/")
+    record(*(fact(bob, f"more-{number}", "1") for number in range(100)))
+    assert statements_of(client, "/console/refer/own/") == few <= MOST
+
+
+def test_the_list_alone_runs_fewer_statements(alice: User) -> None:
+    grow(alice, 1, FEW)
+    client = Client(headers={"hx-request": "true"})
+    client.force_login(alice)
+    assert statements_of(client, "/console/refer/") <= MOST / 2
 
 
 class CountingCursor(psycopg2.extensions.cursor):  # type: ignore[misc]  # psycopg2 has no types

@@ -7,11 +7,13 @@ from typing import Any
 from referral_site.bench.books import Audit
 from referral_site.bench.imports import LargeImport, RefundImport, SpendImport
 from referral_site.bench.job import Job
+from referral_site.bench.pages import CouponsPage, FriendPage, ReferPage
 from referral_site.bench.redemptions import Redeem, RedeemInCrowd
 from referral_site.bench.seed import FRIENDS_EACH, LATE, NOTHING, PAYOUT_ONLY, WITH_BONUS, Cohort, registered_at
 from referral_site.bench.sweeps import Bonus, Expiry, NothingDue, Payout, PinnedSnapshot, TwoWorkers
 
-# Whoever settles the bonuses of a customer settles the payouts too, so that all payouts come first; the audit is last.
+# Whoever settles the bonuses of a customer settles the payouts too, so that all payouts come first. After the
+# audit come the pages, whose friends are no true story.
 JOBS: tuple[type[Job], ...] = (
     SpendImport,
     RefundImport,
@@ -25,6 +27,9 @@ JOBS: tuple[type[Job], ...] = (
     Redeem,
     RedeemInCrowd,
     Audit,
+    ReferPage,
+    FriendPage,
+    CouponsPage,
 )
 # In order of registration: what is due for one group is due before what is due for the next one.
 GROUPS = ("swept", "shared", "pinned", "imported")

@@ -118,7 +118,7 @@ def coupons_page(*, customer_id: int, shelf: Shelf, after: Place | None, now: da
     return CouponsPage(
         balance=balance(customer_id=customer_id, now=now),
         soonest=soonest_expiring(customer_id=customer_id, now=now),
-        debts=_debts(customer_id),
+        debts=debts_of(customer_id),
         shelf=shelf,
         coupons=coupons(customer_id=customer_id, shelf=shelf, after=after, now=now),
         soon=now + EXPIRING_SOON,
@@ -150,7 +150,7 @@ def coupon_page(*, customer_id: int, coupon_id: int, after: int, now: datetime) 
     )
 
 
-def _debts(customer_id: int) -> Debts:
+def debts_of(customer_id: int) -> Debts:
     """The oldest open debts, each with the clawback that opened it: same reward, same instant. One statement."""
     cause = Clawback.objects.filter(
         referral__friend=OuterRef("friend"), kind=OuterRef("kind"), clawed_back_at=OuterRef("opened_at"), debt__gt=0

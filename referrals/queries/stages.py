@@ -2,17 +2,18 @@
 
 from django.db.models import TextChoices
 from django.db.models.expressions import RawSQL
+from django.utils.translation import gettext_lazy as _
 
 
 class Stage(TextChoices):
     """What becomes of a referral, in the words of its referrer's page."""
 
-    JOINED = "joined", "Joined"
-    QUALIFIED = "qualified", "Qualified"
-    PAID = "paid", "Paid"
-    HELD = "held", "Under review"
-    REFUSED = "refused", "Refused"
-    CLAWED_BACK = "clawed_back", "Clawed back"
+    JOINED = "joined", _("Joined")
+    QUALIFIED = "qualified", _("Qualified")
+    PAID = "paid", _("Paid")
+    HELD = "held", _("Under review")
+    REFUSED = "refused", _("Refused")
+    CLAWED_BACK = "clawed_back", _("Clawed back")
 
 
 STAGE = """

@@ -1,4 +1,4 @@
-// Buttons with data-copy copy the value of the field that they name, and say so.
+// Buttons with data-copy copy the field that they name, or what data-copied holds, and say so in their own words.
 document.querySelectorAll("button[data-copy]").forEach((button) => {
   const field = document.getElementById(button.dataset.copy);
   const status = document.getElementById(button.getAttribute("aria-describedby"));
@@ -7,13 +7,13 @@ document.querySelectorAll("button[data-copy]").forEach((button) => {
   button.addEventListener("click", async () => {
     field.select();
     try {
-      await navigator.clipboard.writeText(field.value);
+      await navigator.clipboard.writeText(button.dataset.copied || field.value);
     } catch {
-      status.textContent = "The link is selected: copy it with your keyboard.";
+      status.textContent = button.dataset.copyFailed || "";
       return;
     }
-    button.textContent = "Copied";
-    status.textContent = "The link is copied.";
+    button.textContent = button.dataset.copyLabel || label;
+    status.textContent = button.dataset.copyDone || "";
     setTimeout(() => {
       button.textContent = label;
       status.textContent = "";
