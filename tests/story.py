@@ -25,7 +25,7 @@ from billing.operations import record_spend
 from credits.operations.redemptions import redeem
 from credits.operations.returns import give_back
 from referrals.models import Referral, ReferralLink
-from referrals.operations import disqualify, open_flag, refuse, release_flag, settle
+from referrals.operations import close_account, disqualify, open_flag, refuse, release_flag, settle
 from referrals.operations.enterprise import grant_enterprise_difference
 from tests import pristine
 from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, refund, register
@@ -62,6 +62,9 @@ def cause_everything() -> None:
     gus = register("gus")
     ReferralLink.objects.create(owner=gus, code="gus-link", created_at=JANUARY)
     disqualify(user_id=gus.pk, actor=staff, reason="Card theft.", now=NOW)
+    hal = register("hal")
+    ReferralLink.objects.create(owner=hal, code="hals-link", created_at=JANUARY)
+    close_account(user_id=hal.pk, now=NOW)
     settle(as_of=NOW, now=NOW)
 
 

@@ -60,6 +60,8 @@ def break_books(breaker: Breaker) -> None:
         assert cursor.rowcount > 0, "the breaker found nothing to break"
 
 
+CLOSED = "(SELECT id FROM accounts_user WHERE closed_at IS NOT NULL)"
+
 # A sum that belongs to one row only, and so cannot be one that another breaker needs.
 BREAKERS = {
     "coupon_parts_add_up": Breaker(
@@ -109,6 +111,13 @@ BREAKERS = {
     "debt_begins_with_its_opening": Breaker(
         "UPDATE credits_debtentry SET occurred_at = occurred_at + interval '1 second' WHERE type = 'OPEN'"
     ),
+    "closed_account_has_nothing_left": Breaker(
+        f"UPDATE credits_coupon SET withdrawn_at = NULL WHERE customer_id IN {CLOSED}"
+    ),
+    "debt_is_written_off_with_its_account": Breaker(
+        "UPDATE credits_debtentry SET type = 'WRITE_OFF' WHERE type = 'SETTLE'"
+    ),
+    "closed_account_is_shut": Breaker(f"UPDATE accounts_user SET email = 'hal@example.com' WHERE id IN {CLOSED}"),
     "customer_has_a_credit_account": Breaker(
         "DELETE FROM credits_creditaccount USING accounts_user WHERE id = customer_id AND account_id = 'dan'"
     ),
@@ -277,7 +286,12 @@ def test_broken_invariant_is_found_by_its_name(name: str) -> None:
 @pytest.mark.parametrize("kind", ["payout", "welcome"])
 @pytest.mark.parametrize(
     "reference",
-    ["''", "'order-back'", "(SELECT min(reference) FROM credits_couponentry WHERE reference LIKE 'refusal:%')"],
+    [
+        "''",
+        "'order-back'",
+        "(SELECT min(reference) FROM credits_couponentry WHERE reference LIKE 'refusal:%')",
+        "(SELECT min(reference) FROM credits_couponentry WHERE reference LIKE 'closing:%')",
+    ],
 )
 def test_credit_is_not_revoked_without_a_reason_of_its_own(kind: str, reference: str) -> None:
     break_books(Breaker(REVOKE.format(kind=kind, reference=reference)))
@@ -288,6 +302,34 @@ def test_the_clawback_of_another_friends_reward_revokes_nothing() -> None:
     """The only debt is for bob's payout; it is cem's that expired."""
     break_books(Breaker(REVOKE.format(kind="payout", reference="(SELECT source FROM credits_debt)")))
     assert "revoked_credit_was_to_be_revoked" in breaches()
+
+
+def test_no_closing_revokes_what_is_left_in_part() -> None:
+    break_books(
+        Breaker(
+            f"""
+            WITH coupon AS (
+                UPDATE credits_coupon SET revoked = revoked - 1, remaining = 1 WHERE customer_id IN {CLOSED}
+                RETURNING id
+            )
+            UPDATE credits_couponentry SET amount = amount + 1, balance_after = 1
+            FROM coupon WHERE coupon_id = coupon.id AND type = 'REVOKE'
+            """
+        )
+    )
+    assert set(breaches()) == {"revoked_credit_was_to_be_revoked", "closed_account_has_nothing_left"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "referrals_referrallink SET switched_off_at = NULL WHERE owner_id IN",
+        "accounts_knownidentifier SET kind = 'card' WHERE customer_id IN",
+    ],
+)
+def test_closed_account_that_is_not_shut_is_found(change: str) -> None:
+    break_books(Breaker(f"UPDATE {change} {CLOSED}"))
+    assert set(breaches()) == {"closed_account_is_shut"}
 
 
 def test_imported_friend_without_a_referral_is_found() -> None:

@@ -1,6 +1,8 @@
 """Every write of accounts."""
 
+from accounts.operations.closing import UnableToClose, lock_to_close, shut
 from accounts.operations.imports import AccountFact, import_accounts
+from accounts.operations.known_addresses import address_digest, known_by_address, remember_address
 from accounts.operations.outbox import Message, write_messages
 from accounts.operations.parking import (
     POISON,
@@ -12,6 +14,7 @@ from accounts.operations.parking import (
     parked_keys,
     sift_poison,
 )
+from accounts.operations.profile import Profile, UnableToChangeAddress, change_address, change_profile
 from accounts.operations.registration import (
     UnableToSignUp,
     confirm_address,
@@ -40,13 +43,19 @@ __all__ = [
     "Identity",
     "Message",
     "Parked",
+    "Profile",
     "UnableToAddPaymentMethod",
     "UnableToAdvanceRun",
+    "UnableToChangeAddress",
+    "UnableToClose",
     "UnableToSignUp",
     "UnableToVerify",
     "add_payment_method",
+    "address_digest",
     "advance_run",
     "analyse_grown_tables",
+    "change_address",
+    "change_profile",
     "clear_parked",
     "confirm_address",
     "discard_unconfirmed",
@@ -54,6 +63,8 @@ __all__ = [
     "finish_run",
     "identity_digest",
     "import_accounts",
+    "known_by_address",
+    "lock_to_close",
     "make_way",
     "park",
     "park_facts",
@@ -61,8 +72,10 @@ __all__ = [
     "pass_verification",
     "refuse_verification",
     "register",
+    "remember_address",
     "remove_payment_method",
     "remove_second_factors",
+    "shut",
     "sift_poison",
     "sign_up",
     "start_run",

@@ -1,5 +1,6 @@
 """Every write of the programme."""
 
+from referrals.operations.closing import Closed, close_account
 from referrals.operations.decisions import (
     UnableToDecide,
     disqualify,
@@ -20,10 +21,12 @@ from referrals.operations.tracking import recompute, track
 
 __all__ = [
     "EVERYTHING",
+    "Closed",
     "Due",
     "Settled",
     "UnableToDecide",
     "admit",
+    "close_account",
     "discard_unconfirmed",
     "disqualify",
     "give_link",
