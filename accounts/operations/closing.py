@@ -7,7 +7,6 @@ from allauth.account.models import EmailAddress
 from accounts.models import User
 from accounts.operations.known_addresses import remember_address
 from accounts.operations.second_factor import remove_second_factors
-from accounts.retries import retried
 
 RELEASED = "closed-{pk}@closed.invalid"
 """Where the address of a closed account stood: the address itself is free for a sign-up, its digest stays known."""
@@ -27,7 +26,6 @@ class UnableToClose(Exception):
         self.code = code
 
 
-@retried
 def lock_to_close(*, user_id: int) -> User:
     """Lock a customer's account that can be closed, in the caller's transaction, and return it. Raises UnableToClose."""
     # Two closings at once: the second waits, and finds the account closed.
@@ -41,7 +39,6 @@ def lock_to_close(*, user_id: int) -> User:
     return user
 
 
-@retried
 def shut(*, user: User, now: datetime) -> None:
     """Let nobody sign in to the account any more, and give its address free; its digest stays known.
 

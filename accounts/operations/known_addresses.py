@@ -9,7 +9,6 @@ from datetime import datetime
 from django.conf import settings
 
 from accounts.models import KnownIdentifier, User
-from accounts.retries import retried
 
 
 def address_digest(email: str) -> str:
@@ -19,7 +18,6 @@ def address_digest(email: str) -> str:
     ).hexdigest()
 
 
-@retried
 def remember_address(*, customer_id: int, email: str, now: datetime) -> None:
     """Keep the digest of an address that an account gives up, in the caller's transaction; once is enough."""
     KnownIdentifier.objects.bulk_create(

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from accounts.models import OutboxMessage
-from accounts.retries import retried
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,6 @@ class Message:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-@retried
 def write_messages(*, messages: Sequence[Message], now: datetime) -> None:
     """Put mails into the outbox, due now; what was written before under its key stays as it is.
 
