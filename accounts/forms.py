@@ -12,6 +12,7 @@ from django import forms
 from django.contrib.auth.hashers import make_password
 from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 
 from accounts import clock
 from accounts.models import User
@@ -99,7 +100,7 @@ class ConfirmCodeForm(ConfirmEmailVerificationCodeForm):
         """Take the code only for an account that can be confirmed; `gone` where it is right and comes too late."""
         if self.user is None:
             BaseConfirmCodeForm.clean_code(self)
-            raise forms.ValidationError("This sign-up is no more.", code="gone")
+            raise forms.ValidationError(_("This sign-up is no more."), code="gone")
         return str(super().clean_code())
 
 

@@ -305,8 +305,7 @@ class DebtEntry(models.Model):
             in_dollars("debt_entry_is_in_dollars"),
             models.CheckConstraint(
                 name="debt_entry_has_the_sign_of_its_type",
-                condition=Q(type="OPEN", amount__gt=0)
-                | Q(type__in=["SETTLE", "RETURN", "WRITE_OFF"], amount__lt=0),
+                condition=Q(type="OPEN", amount__gt=0) | Q(type__in=["SETTLE", "RETURN", "WRITE_OFF"], amount__lt=0),
             ),
             models.CheckConstraint(name="debt_entry_leaves_no_negative_balance", condition=Q(balance_after__gte=0)),
             models.UniqueConstraint(fields=["debt"], condition=Q(type="OPEN"), name="a_debt_is_opened_once"),

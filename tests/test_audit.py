@@ -311,7 +311,7 @@ def test_no_closing_revokes_what_is_left_in_part() -> None:
             f"""
             WITH coupon AS (
                 UPDATE credits_coupon SET revoked = revoked - 1, remaining = 1
-                WHERE customer_id IN {CLOSED} AND revoked > 0
+                WHERE customer_id IN {CLOSED} AND kind = 'trial'
                 RETURNING id
             )
             UPDATE credits_couponentry SET amount = amount + 1, balance_after = 1

@@ -10,21 +10,24 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from django.db import connection
 from django.test import Client
 from djmoney.money import Money
 
 from accounts.models import KnownIdentifier, User
 from accounts.operations import UnableToClose, add_payment_method, address_digest, identity_digest, pass_verification
 from credits.models import Coupon, CouponEntry, DebtEntry
-from credits.operations import give_back, redeem
+from credits.operations import give_back, open_accounts, redeem
 from referrals.models import Clawback, Referral, ReferralLink, Reward
 from referrals.operations import (
     UnableToDecide,
+    admit,
     close_account,
     disqualify,
     lift_refusal,
     open_flag,
     refuse,
+    registration,
     reinstate,
     release_flag,
     settle,
@@ -175,8 +178,6 @@ def test_an_account_is_closed_once_by_its_customer(alice: User, who: str, code: 
 
 def register_credit(user: User) -> None:
     """What every registered account has."""
-    from referrals.operations import admit
-
     admit(user_ids=[user.pk], now=NOW)
 
 
@@ -209,11 +210,8 @@ def test_a_hold_that_ends_after_the_closing_gives_the_friend_nothing(alice: User
 
 def hold_before_admission(user: User) -> None:
     """A hold that is opened before trial and welcome credit are given makes them wait."""
-    from credits.operations import open_accounts
-    from referrals.operations import registration
-
     open_accounts(customer_ids=[user.pk])
-    with registration.connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(registration.REFER, {"users": [user.pk], "working_links": [], "known": [], "now": NOW})
     referral = Referral.objects.get(friend=user)
     open_flag(referral_id=referral.pk, rule="r", severity="hold", evidence={}, actor=None, reason="a test", now=NOW)

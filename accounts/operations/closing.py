@@ -27,7 +27,7 @@ class UnableToClose(Exception):
 
 
 def lock_to_close(*, user_id: int) -> User:
-    """Lock a customer's account that can be closed, in the caller's transaction, and return it. Raises UnableToClose."""
+    """Lock a customer's account that can be closed, in the caller's transaction; return it. Raises UnableToClose."""
     # Two closings at once: the second waits, and finds the account closed.
     user = User.objects.select_for_update(no_key=True, of=("self",)).filter(pk=user_id).first()
     if user is None or not user.is_registered:

@@ -35,7 +35,9 @@ def remember_address(*, customer_id: int, email: str, now: datetime) -> None:
 
 def known_by_address(*, user_ids: Sequence[int]) -> list[int]:
     """Return which of these accounts have an address that another account had before. Two statements."""
-    digests = {pk: address_digest(email) for pk, email in User.objects.filter(pk__in=user_ids).values_list("pk", "email")}
+    digests = {
+        pk: address_digest(email) for pk, email in User.objects.filter(pk__in=user_ids).values_list("pk", "email")
+    }
     known = KnownIdentifier.objects.filter(kind=KnownIdentifier.Kind.EMAIL, digest__in=digests.values())
     owners: dict[str, set[int | None]] = {}
     for digest, customer_id in known.values_list("digest", "customer_id"):

@@ -230,8 +230,8 @@ INVARIANTS = (
     Invariant(
         "revoked_credit_was_to_be_revoked",
         "Credit is revoked by its own reward's clawback, by a refusal of its friend's referral, which leaves none of "
-        "the welcome credit, by the closing of its account, which leaves none at all, or when it comes back to a coupon "
-        "that was withdrawn, and then no more than came back.",
+        "the welcome credit, by the closing of its account, which leaves none at all, or when it comes back to a "
+        "coupon that was withdrawn, and then no more than came back.",
         """
         WITH revoked AS (
             SELECT coupon_id, reference, -sum(amount) AS amount, max(balance_after) AS left_over
@@ -270,7 +270,7 @@ INVARIANTS = (
     ),
     Invariant(
         "closed_account_has_nothing_left",
-        "A closed account has nothing left on any coupon, none that takes back what an order returns, and owes nothing.",
+        "A closed account has nothing left on any coupon, each takes back nothing, and it owes nothing.",
         """
         WITH coupon AS (
             SELECT customer_id, sum(remaining) AS remaining, count(*) FILTER (WHERE withdrawn_at IS NULL) AS standing
