@@ -98,6 +98,9 @@ class ConfirmCodeForm(ConfirmEmailVerificationCodeForm):
 
     def clean_code(self) -> str:
         """Take the code only for an account that can be confirmed; `gone` where it is right and comes too late."""
+        if self.user is not None and self.user.is_registered and self.email != self.user.email:
+            # A change of address: whether it is free shows when it is carried out, as a sign-up with it gives way.
+            return str(BaseConfirmCodeForm.clean_code(self))
         if self.user is None:
             BaseConfirmCodeForm.clean_code(self)
             raise forms.ValidationError(_("This sign-up is no more."), code="gone")

@@ -5,6 +5,7 @@ from typing import Any
 from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.email_verification_by_code import EMAIL_VERIFICATION_CODE_SESSION_KEY
 from allauth.account.views import ConfirmEmailVerificationCodeView
+from allauth.core import ratelimit
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -14,6 +15,8 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+
+from accounts.limits import ENTER_CODE
 
 THIRD_WRONG = _("That was the third wrong code: sign in, and we send you a new one.")
 RUN_OUT = _("This code has run out: sign in, and we send you a new one.")
@@ -63,6 +66,17 @@ class ConfirmCodeView(ConfirmEmailVerificationCodeView):
         """Lead back to the profile from there."""
         context: dict[str, Any] = super().get_context_data(**kwargs)
         return {**context, "cancel_url": reverse("console:profile") if self.is_change else None}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Take so many codes for one address, right or wrong, in whatever browser."""
+        if self._action == "verify":
+            refused: HttpResponse | None = ratelimit.consume_or_429(
+                request, action=ENTER_CODE, key=self._process.email.lower()
+            )
+            if refused:
+                return refused
+        response: HttpResponse = super().post(request, *args, **kwargs)
+        return response
 
     def _verify_form_invalid(self, form: Any) -> HttpResponse:
         # An address that another account has takes no code, and says so no sooner than a wrong one.
