@@ -17,6 +17,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.response import TemplateResponse
 
+from accounts.models import User
+
 ENTER_CODE = "enter_code"
 """The codes that are entered for one e-mail address, right or wrong."""
 
@@ -84,14 +86,15 @@ def limits_of(request: HttpRequest) -> list[Limit]:
     match = request.resolver_match
     typed = request.POST.get("email", "").lower()
     waiting = request.session.get(EMAIL_VERIFICATION_CODE_SESSION_KEY, {}).get("email", "").lower()
-    failed = get_adapter()._get_login_attempts_cache_key(request, email=request.POST.get("login", ""))
+    own = request.user.email if isinstance(request.user, User) else request.POST.get("login", "")
+    failed = get_adapter()._get_login_attempts_cache_key(request, email=own)
     limits: dict[str, list[Limit]] = {
         "account_login": [("login", None), ("login_failed", failed)],
         "account_signup": [("signup", None), ("confirm_email", typed)],
         "account_email_verification_sent": [(ENTER_CODE, waiting), ("confirm_email", waiting)],
         "account_reset_password": [("reset_password", typed)],
         "account_reset_password_from_key": [("reset_password_from_key", None)],
-        "account_reauthenticate": [("reauthenticate", None)],
+        "account_reauthenticate": [("reauthenticate", None), ("login_failed", failed)],
         "mfa_reauthenticate": [("reauthenticate", None)],
         "account_change_password": [("change_password", None)],
         "account_set_password": [("change_password", None)],

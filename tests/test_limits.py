@@ -92,7 +92,7 @@ def tries(kind: str) -> Try:
         ("reset of one account", 5),
         ("reset of no account", 5),
         ("codes for one address", 10),
-        ("the password once more", 10),
+        ("the password once more", 5),
     ],
 )
 def test_so_many_in_a_row_and_not_one_more(alice: User, kind: str, most: int) -> None:
