@@ -4,7 +4,10 @@ control: without it, the race is lost."""
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from djmoney.money import Money
@@ -15,9 +18,9 @@ from accounts.operations import profile as profile_operations
 from credits.models import Coupon
 from credits.operations import coupons, redeem, redemptions
 from referrals.models import Reward
-from referrals.operations import close_account, closing, settle, settlement, track
+from referrals.operations import close_account, closing, plain_grants, settle, settlement, settlement_sql, track
 from tests.books import breaches
-from tests.facts import JANUARY, NOW, day, fact, record, register
+from tests.facts import JANUARY, NOW, chargeback, day, fact, record, register
 from tests.newcomers import referrer
 from tests.races.racing import (
     Meeting,
@@ -25,6 +28,7 @@ from tests.races.racing import (
     meeting_after,
     meeting_before,
     names,
+    replaced,
     without_constraint,
     without_locks,
     without_row_locks,
@@ -75,6 +79,49 @@ def test_control_without_the_lock_it_is_left_on_a_closed_account(alice: User) ->
     close_while_it_is_paid(alice, without_locks(closing, settlement))
     assert left(alice) == 20
     assert "closed_account_has_nothing_left" in breaches()
+
+
+def settle_after_the_closing(alice: User, at: datetime) -> str:
+    """Close the account when the sweep has found its customer, and has no lock yet."""
+    find = settlement._customers
+
+    def find_and_close(*args: Any) -> list[int]:
+        found = find(*args)
+        close_account(user_id=alice.pk, now=at)
+        return found
+
+    with patch.object(settlement, "_customers", find_and_close):
+        return str(settle(as_of=at, now=at))
+
+
+def test_what_was_found_due_before_the_closing_is_not_granted_after_it(alice: User) -> None:
+    assert "customers=1 expired=0 clawed_back=0 granted=0" in settle_after_the_closing(alice, DUE)
+    assert left(alice) == 0
+
+
+@pytest.mark.untrue_rows
+def test_control_without_its_clause_it_is_granted(alice: User) -> None:
+    with replaced(plain_grants, "GRANT_PLAIN", "referrer_id AND closed_at IS NOT NULL", "referrer_id AND false"):
+        assert "granted=1" in settle_after_the_closing(alice, DUE)
+    assert left(alice) == 20
+
+
+def lose_what_was_granted() -> None:
+    settle(as_of=DUE, now=DUE)
+    record(chargeback("bob", "lost", "25", "bob-25"))
+    track(now=NOW)
+
+
+def test_what_was_found_overpaid_before_the_closing_is_not_taken_back_after_it(alice: User) -> None:
+    lose_what_was_granted()
+    assert "customers=1 expired=0 clawed_back=0" in settle_after_the_closing(alice, DUE)
+
+
+@pytest.mark.untrue_rows
+def test_control_without_its_clause_it_is_taken_back(alice: User) -> None:
+    lose_what_was_granted()
+    with replaced(settlement_sql, "DUE_REFERRALS", "referrer.closed_at IS NULL AND", ""):
+        assert "clawed_back=1" in settle_after_the_closing(alice, DUE)
 
 
 # An order
