@@ -5,12 +5,15 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
+from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext
 
+from accounts import clock
 from accounts.models import User
-from accounts.operations import confirm_address
+from accounts.operations import UnableToChangeAddress, change_address, confirm_address
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -21,10 +24,22 @@ class AccountAdapter(DefaultAccountAdapter):
         return str(super().get_login_redirect_url(request))
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
-        """Confirm the address and register its account, or neither."""
+        """Confirm the address and register its account, or neither; a further address becomes the account's own."""
+        if email_address.pk is None and email_address.user.is_registered:
+            return self.change_to(request, email_address)
         return confirm_address(
             user_id=email_address.user_id, confirm=partial(super().confirm_email, request, email_address)
         )
+
+    def change_to(self, request: HttpRequest, address: EmailAddress) -> bool:
+        """Give the account the address whose code was entered; False if another account was faster."""
+        try:
+            change_address(user_id=address.user_id, email=address.email, now=clock.now())
+        except UnableToChangeAddress:
+            self.add_message(request, messages.ERROR, message=gettext("Your address could not be changed."))
+            return False
+        self.add_message(request, messages.SUCCESS, "account/messages/email_confirmed.txt", {"email": address.email})
+        return True
 
     def add_message(self, *args: Any, **options: Any) -> None:
         """Tell the visitor what has come about, and not what the database undoes and begins anew."""

@@ -12,6 +12,7 @@ from django import forms
 from django.contrib.auth.hashers import make_password
 from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 
 from accounts import clock
 from accounts.models import User
@@ -97,9 +98,12 @@ class ConfirmCodeForm(ConfirmEmailVerificationCodeForm):
 
     def clean_code(self) -> str:
         """Take the code only for an account that can be confirmed; `gone` where it is right and comes too late."""
+        if self.user is not None and self.user.is_registered and self.email != self.user.email:
+            # A change of address: whether it is free shows when it is carried out, as a sign-up with it gives way.
+            return str(BaseConfirmCodeForm.clean_code(self))
         if self.user is None:
             BaseConfirmCodeForm.clean_code(self)
-            raise forms.ValidationError("This sign-up is no more.", code="gone")
+            raise forms.ValidationError(_("This sign-up is no more."), code="gone")
         return str(super().clean_code())
 
 

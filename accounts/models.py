@@ -110,6 +110,10 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(name="account_id_is_not_empty", condition=~models.Q(account_id="")),
             models.CheckConstraint(name="account_type_is_listed", condition=models.Q(account_type__in=AccountType)),
             models.CheckConstraint(name="declared_type_is_listed", condition=models.Q(declared_type__in=AccountType)),
+            models.CheckConstraint(
+                name="closed_account_is_not_active",
+                condition=models.Q(closed_at__isnull=True) | models.Q(is_active=False),
+            ),
         ]
         indexes = [
             models.Index(
@@ -118,6 +122,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.Index(
                 fields=["id"], name="disqualified_accounts", condition=models.Q(disqualified_at__isnull=False)
             ),
+            models.Index(fields=["id"], name="closed_accounts", condition=models.Q(closed_at__isnull=False)),
         ]
         triggers = [
             pgtrigger.ReadOnly(name="account_id_stays", fields=["account_id"]),

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", views.start, name="account_email"),
     path("login/", allauth_views.login, name="account_login"),
     path("logout/", allauth_views.logout, name="account_logout"),
+    path("closed/", views.closed, name="account_closed"),
     path("inactive/", allauth_views.account_inactive, name="account_inactive"),
     path("reauthenticate/", allauth_views.reauthenticate, name="account_reauthenticate"),
     path("confirm-email/", views.ConfirmCodeView.as_view(), name="account_email_verification_sent"),

@@ -286,15 +286,17 @@ class Debt(models.Model):
 
 
 class DebtEntry(models.Model):
-    """One movement on one debt: opened, settled by a grant, or made good by credit that an order gave back."""
+    """One movement on one debt: opened, settled by a grant, made good by credit that an order gave back, or written off
+    when its account closes."""
 
     class Type(models.TextChoices):
         OPEN = "OPEN"
         SETTLE = "SETTLE"
         RETURN = "RETURN"
+        WRITE_OFF = "WRITE_OFF"
 
     debt = models.ForeignKey(Debt, on_delete=models.PROTECT, related_name="entries")
-    type = models.CharField(max_length=6, choices=Type)
+    type = models.CharField(max_length=9, choices=Type)
     amount = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
     balance_after = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
     reference = models.CharField(max_length=200, blank=True, db_collation="C")
@@ -307,7 +309,7 @@ class DebtEntry(models.Model):
             in_dollars("debt_entry_is_in_dollars"),
             models.CheckConstraint(
                 name="debt_entry_has_the_sign_of_its_type",
-                condition=Q(type="OPEN", amount__gt=0) | Q(type__in=["SETTLE", "RETURN"], amount__lt=0),
+                condition=Q(type="OPEN", amount__gt=0) | Q(type__in=["SETTLE", "RETURN", "WRITE_OFF"], amount__lt=0),
             ),
             models.CheckConstraint(name="debt_entry_leaves_no_negative_balance", condition=Q(balance_after__gte=0)),
             models.UniqueConstraint(fields=["debt"], condition=Q(type="OPEN"), name="a_debt_is_opened_once"),

@@ -134,6 +134,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.reader_time_zone",
     "accounts.middleware.reader_language",
+    "accounts.limits.SayTooOften",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "referral_site.urls"
@@ -235,8 +236,22 @@ ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_MAX_ATTEMPTS = 3
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 ACCOUNT_PREVENT_ENUMERATION = True
-# A newer sign-up wins at once, so that a second mail to an address must not have to wait.
-ACCOUNT_RATE_LIMITS = {"confirm_email": "5/m/key", "submit_verification": "5/d/user"}
+# Times in a row, in how long, for whom: `ip` the visitor's address, `key` the e-mail address, `user` who is signed in.
+# Behind one address there may be a whole company; an e-mail address is one person's.
+ACCOUNT_RATE_LIMITS = {
+    "signup": "20/m/ip",
+    # Mails with a code. A newer sign-up wins at once, so that a second mail to an address must not have to wait.
+    "confirm_email": "5/m/key,20/h/key,20/m/ip",
+    "enter_code": "10/10m/key,30/m/ip",
+    "login": "30/m/ip",
+    "login_failed": "10/m/ip,5/5m/key",
+    "reset_password": "20/m/ip,5/m/key",
+    "reset_password_from_key": "20/m/ip",
+    "reauthenticate": "10/m/user",
+    "change_password": "5/m/user",
+    "manage_email": "10/m/user",
+    "submit_verification": "5/d/user",
+}
 # So many proxies stand before the site: the visitor's address, by which limits count, is the one that the first of them
 # adds to X-Forwarded-For. Without any, the header is a visitor's own word.
 ALLAUTH_TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXIES", default=1 if PRODUCTION else 0, least=0, most=100)
@@ -246,6 +261,7 @@ ACCOUNT_FORMS = {
     "confirm_email_verification_code": "accounts.forms.ConfirmCodeForm",
 }
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+MFA_FORMS = {"add_webauthn": "accounts.passkey_forms.AddPasskeyForm"}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION

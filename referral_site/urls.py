@@ -17,6 +17,8 @@ def favicon(request: HttpRequest) -> HttpResponse:
     return redirect(static("favicon.svg"))
 
 
+handler429 = "accounts.limits.too_often"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("favicon.ico", favicon),
     path("admin/", admin.site.urls),

@@ -3,11 +3,11 @@
 from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
-from accounts import console_views as account
+from accounts import profile_views
 from accounts import verification_views as verification
 from billing import payment_views as payment
 from billing import views as billing
-from referrals.views import console, coupons, overview, sharing
+from referrals.views import closing, console, coupons, overview, sharing
 
 
 class PkConverter(IntConverter):
@@ -29,7 +29,9 @@ urlpatterns = [
     path("payment-methods/return/", payment.card_entered, name="card_entered"),
     path("payment-methods/<pk:method_id>/default/", payment.make_default, name="default_card"),
     path("payment-methods/<pk:method_id>/remove/", payment.remove, name="remove_card"),
-    path("profile/", account.profile, name="profile"),
+    path("profile/", profile_views.profile, name="profile"),
+    path("profile/address/", profile_views.change_address, name="change_address"),
+    path("profile/close/", closing.close, name="close_account"),
     path("verification/", verification.verification, name="verification"),
     path("verification/move/", verification.move, name="move_eligibility"),
     path("refer/", console.refer, name="refer"),

@@ -14,7 +14,7 @@ from django.core.management import call_command
 
 from accounts.models import User
 from referrals.models import FraudFlag, ProgrammeTerms, Referral
-from referrals.operations import UnableToDecide, lift_refusal, open_flag, refuse, release_flag
+from referrals.operations import UnableToDecide, close_account, lift_refusal, open_flag, refuse, release_flag
 from tests.histories import ACCOUNT_COLUMNS, NOW, REDEMPTION_COLUMNS, SPEND_COLUMNS, Step
 from tests.plain_reading import Terms
 
@@ -59,6 +59,8 @@ class Engine:
                 self._decide(refuse, step)
             case "lift":
                 self._decide(lift_refusal, step)
+            case "close":
+                close_account(user_id=User.objects.get(account_id=step.friend_id).pk, now=step.at)
         return None
 
     def export(self, what: str) -> list[dict[str, str]]:

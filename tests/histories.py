@@ -72,7 +72,8 @@ class Step:
     """One thing that happens.
 
     `kind` is `accounts`, `spend` or `redemptions` (import `rows`, the raw CSV strings), `hold`, `release` or `lift`
-    (of `friend_id`), `refuse` (of `friend_id`, `at`), or `settle` (every customer, `at`). `now` is always `NOW`.
+    (of `friend_id`), `refuse` (of `friend_id`, `at`), `close` (the account `friend_id`, `at`), or `settle` (every
+    customer, `at`). `now` is always `NOW`.
     """
 
     kind: str
@@ -103,6 +104,8 @@ def apply(to: Programme, step: Step) -> Outcome | None:
             to.refuse(step.friend_id, step.at)
         case "lift":
             to.lift(step.friend_id)
+        case "close":
+            to.close(step.friend_id, step.at)
         case "settle":
             to.settle(step.at)
         case _:
@@ -507,6 +510,15 @@ class Story:
         if self.chance(6):
             self.settle_soon()
 
+    def close(self) -> None:
+        """A customer closes their account, at whatever instant; not the last two, or nothing more would happen."""
+        accounts = self.known.open_accounts()
+        if len(accounts) < 3:
+            return
+        self.flush()
+        at = self.one_of((NOW, SECOND_TERMS_AT + 100 * DAY, LONG_AGO + 400 * DAY, FAR_FUTURE))
+        self.step(Step("close", friend_id=self.one_of(accounts), at=at))
+
     # -------------------------------------------------------------------------------------------------- the plot
 
     def plots(self) -> tuple[tuple[Callable[[], None], ...], ...]:
@@ -523,6 +535,7 @@ class Story:
             (self.top_up, self.settle_due, self.take_back, self.top_up),
             (self.settle_due, self.top_up, self.settle_due, self.drain, self.take_back),
             (self.come_early, self.drain, self.take_back, self.be_born),
+            (self.drain, self.take_back, self.close, self.win),
             (),
         )
 
@@ -542,7 +555,7 @@ class Story:
         granted = any(friend["payout_granted"] > 0 for friend in friends)
         lost = any(payment["charged_back"] > 0 for payment in self.known.payments())
         choices = [self.earn, self.disturb, self.disturb, self.come_early, self.flag, self.top_up, self.settle_anywhen]
-        choices += [self.newcomer, self.flag]
+        choices += [self.newcomer, self.flag, self.close]
         if granted:
             choices += [self.take_back] * 4 + [self.drain] * 4 + [self.lapse] * 3 + [self.top_up]
         else:

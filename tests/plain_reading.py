@@ -58,6 +58,7 @@ class Programme:
         self._rewards: dict[tuple[str, str], Reward] = {}
         self._held: set[str] = set()
         self._refused: set[str] = set()
+        self._closed: set[str] = set()
 
     # ------------------------------------------------------------------------------------------------ accounts
 
@@ -123,7 +124,8 @@ class Programme:
         refuse_future(account.registered_at, now)
         if account.registered_at < self._terms[0].starts_at:
             raise UnableToRecord("time")
-        if account.email in {other.email for other in known.values()}:
+        # Whoever closes their account gives its address free.
+        if account.email in {other.email for other in known.values() if other.account_id not in self._closed}:
             raise UnableToRecord("email")
 
     @staticmethod
@@ -316,7 +318,7 @@ class Programme:
             return
         if coupon.expires_at <= at:
             coupon.expire(amount, at)
-        elif coupon.kind == "welcome" and coupon.account_id in self._refused:
+        elif coupon.account_id in self._closed or (coupon.kind == "welcome" and coupon.account_id in self._refused):
             coupon.revoke(amount, at)
 
     # ------------------------------------------------------------------------------------------ flags, refusals
@@ -345,6 +347,24 @@ class Programme:
     def lift(self, friend_id: str) -> None:
         """What is earned is restored (by the next settlement); revoked welcome credit does not come back."""
         self._refused.discard(self._referral(friend_id).account_id)
+
+    # ------------------------------------------------------------------------------------------------- closing
+
+    def close(self, account_id: str, at: datetime) -> None:
+        """Coupons are revoked, if they have not expired at `at`, the trial too; debts are written off; what is not
+        granted lapses (TERMS: When things change). What others earn by the account goes on.
+        """
+        self._expire(account_id, at)
+        for coupon in self._coupons:
+            if coupon.account_id == account_id and coupon.remaining > 0:
+                coupon.revoke(coupon.remaining, at)
+        for debt in self._open_debts(account_id):
+            debt.outstanding = ZERO
+        self._closed.add(account_id)
+
+    def open_accounts(self) -> list[str]:
+        """The ids of the accounts that are not closed, in the order recorded."""
+        return [account_id for account_id in self._accounts if account_id not in self._closed]
 
     def _referral(self, friend_id: str) -> Account:
         friend = self._accounts[friend_id]
@@ -399,8 +419,8 @@ class Programme:
     # ----------------------------------------------------------------------------------------------- settlement
 
     def settle(self, at: datetime) -> None:
-        """Settle every customer as of `at`: expire, claw back, grant (TERMS: Settlement)."""
-        for account_id in self._accounts:
+        """Settle every customer as of `at`: expire, claw back, grant (TERMS: Settlement); who has closed, no more."""
+        for account_id in self.open_accounts():
             self._expire(account_id, at)
             self._claw_back_all(account_id, at)
             self._grant_all(account_id, at)

@@ -28,7 +28,7 @@ from billing.operations.payment_methods import record_news, remember_name, take_
 from credits.operations.redemptions import redeem
 from credits.operations.returns import give_back
 from referrals.models import Referral, ReferralLink, VisitCount
-from referrals.operations import disqualify, open_flag, refuse, release_flag, settle
+from referrals.operations import close_account, disqualify, open_flag, refuse, release_flag, settle
 from referrals.operations.enterprise import grant_enterprise_difference
 from tests import pristine
 from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, refund, register
@@ -68,6 +68,7 @@ def cause_everything() -> None:
     ReferralLink.objects.create(owner=gus, code="gus-link", created_at=JANUARY)
     disqualify(user_id=gus.pk, actor=staff, reason="Card theft.", now=NOW)
     settle(as_of=NOW, now=NOW)
+    go_with_a_debt()
 
 
 def leave_traces_of_accounts(alice: User, bob: User) -> None:
@@ -143,6 +144,20 @@ def read_a_file(bob: User) -> None:
     advance_run(run=run, lines_done=3, tally=Tally(refused=1), refusals=[refusal])
     run.refresh_from_db()
     finish_run(run=run, now=NOW)
+
+
+def go_with_a_debt() -> None:
+    """A customer closes the account whose payout was spent, and then charged back."""
+    hal = register("hal")
+    ReferralLink.objects.create(owner=hal, code="hals-link", created_at=JANUARY)
+    ida = register("ida", referred_by=hal)
+    record(fact(ida, "ida-30", "30", day(1, 6)))
+    settle(as_of=NOW, now=NOW)
+    whole: dict[str, Any] = {"customer_id": hal.pk, "amount": Money("20", "USD"), "occurred_at": NOW, "now": NOW}
+    redeem(source="console", redemption_id="hals-order", **whole)
+    record(chargeback(ida, "ida-30-back", "30", "ida-30"))
+    settle(as_of=NOW, now=NOW)
+    close_account(user_id=hal.pk, now=NOW)
 
 
 def doubt(dans: Referral, eves: Referral, staff: User) -> None:

@@ -50,6 +50,7 @@ def seen(response: Any) -> str:
         ("/accounts/signup/", "Sign up"),
         ("/r/nobody/", "This link is not active"),
         ("/accounts/inactive/", "This account is closed"),
+        ("/accounts/closed/", "Your account is closed"),
         (RESET, "Forgotten password"),
         (f"{RESET}done/", "Look into your mail"),
         (f"{RESET}key/1-nothing/", "This link does not work any more"),
@@ -66,7 +67,7 @@ def test_pages_for_visitors_are_the_sites_own(client: Client, address: str, head
         ("/accounts/logout/", "You are signed in as alice@example.com."),
         ("/accounts/password/change/", "Change your password Current password Forgot your password? New password"),
         ("/accounts/reauthenticate/", "Is it you?"),
-        ("/accounts/2fa/", "Two-factor sign-in"),
+        ("/accounts/2fa/", "Security Password You sign in with it and your e-mail address."),
     ],
 )
 def test_pages_of_an_account_are_the_sites_own(client: Client, alice: User, address: str, heading: str) -> None:

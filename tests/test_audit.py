@@ -60,6 +60,8 @@ def break_books(breaker: Breaker) -> None:
         assert cursor.rowcount > 0, "the breaker found nothing to break"
 
 
+CLOSED = "(SELECT id FROM accounts_user WHERE closed_at IS NOT NULL)"
+
 # A sum that belongs to one row only, and so cannot be one that another breaker needs.
 BREAKERS = {
     "coupon_parts_add_up": Breaker(
@@ -67,7 +69,8 @@ BREAKERS = {
         {"coupon_parts_add_up": "credits_coupon"},
     ),
     "coupon_parts_are_its_entries": Breaker(
-        "UPDATE credits_coupon SET remaining = remaining - 1, revoked = revoked + 1 WHERE kind = 'trial'"
+        "UPDATE credits_coupon SET remaining = remaining - 1, revoked = revoked + 1 "
+        "WHERE kind = 'trial' AND remaining > 0"
     ),
     "entry_balances_are_running_sums": Breaker(
         "UPDATE credits_couponentry SET balance_after = balance_after + 1 WHERE type = 'REDEEM'"
@@ -109,6 +112,13 @@ BREAKERS = {
     "debt_begins_with_its_opening": Breaker(
         "UPDATE credits_debtentry SET occurred_at = occurred_at + interval '1 second' WHERE type = 'OPEN'"
     ),
+    "closed_account_has_nothing_left": Breaker(
+        f"UPDATE credits_coupon SET withdrawn_at = NULL WHERE customer_id IN {CLOSED}"
+    ),
+    "debt_is_written_off_with_its_account": Breaker(
+        "UPDATE credits_debtentry SET type = 'WRITE_OFF' WHERE type = 'SETTLE'"
+    ),
+    "closed_account_is_shut": Breaker(f"UPDATE accounts_user SET email = 'hal@example.com' WHERE id IN {CLOSED}"),
     "customer_has_a_credit_account": Breaker(
         "DELETE FROM credits_creditaccount USING accounts_user WHERE id = customer_id AND account_id = 'dan'"
     ),
@@ -277,7 +287,12 @@ def test_broken_invariant_is_found_by_its_name(name: str) -> None:
 @pytest.mark.parametrize("kind", ["payout", "welcome"])
 @pytest.mark.parametrize(
     "reference",
-    ["''", "'order-back'", "(SELECT min(reference) FROM credits_couponentry WHERE reference LIKE 'refusal:%')"],
+    [
+        "''",
+        "'order-back'",
+        "(SELECT min(reference) FROM credits_couponentry WHERE reference LIKE 'refusal:%')",
+        "(SELECT min(reference) FROM credits_couponentry WHERE reference LIKE 'closing:%')",
+    ],
 )
 def test_credit_is_not_revoked_without_a_reason_of_its_own(kind: str, reference: str) -> None:
     break_books(Breaker(REVOKE.format(kind=kind, reference=reference)))
@@ -285,9 +300,38 @@ def test_credit_is_not_revoked_without_a_reason_of_its_own(kind: str, reference:
 
 
 def test_the_clawback_of_another_friends_reward_revokes_nothing() -> None:
-    """The only debt is for bob's payout; it is cem's that expired."""
-    break_books(Breaker(REVOKE.format(kind="payout", reference="(SELECT source FROM credits_debt)")))
+    """The first debt is for bob's payout; it is cem's that expired."""
+    break_books(Breaker(REVOKE.format(kind="payout", reference="(SELECT min(source) FROM credits_debt)")))
     assert "revoked_credit_was_to_be_revoked" in breaches()
+
+
+def test_no_closing_revokes_what_is_left_in_part() -> None:
+    break_books(
+        Breaker(
+            f"""
+            WITH coupon AS (
+                UPDATE credits_coupon SET revoked = revoked - 1, remaining = 1
+                WHERE customer_id IN {CLOSED} AND kind = 'trial'
+                RETURNING id
+            )
+            UPDATE credits_couponentry SET amount = amount + 1, balance_after = 1
+            FROM coupon WHERE coupon_id = coupon.id AND type = 'REVOKE'
+            """
+        )
+    )
+    assert set(breaches()) == {"revoked_credit_was_to_be_revoked", "closed_account_has_nothing_left"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "referrals_referrallink SET switched_off_at = NULL WHERE owner_id IN",
+        "accounts_knownidentifier SET kind = 'card' WHERE customer_id IN",
+    ],
+)
+def test_closed_account_that_is_not_shut_is_found(change: str) -> None:
+    break_books(Breaker(f"UPDATE {change} {CLOSED}"))
+    assert set(breaches()) == {"closed_account_is_shut"}
 
 
 def test_imported_friend_without_a_referral_is_found() -> None:
@@ -356,7 +400,7 @@ def test_command_prints_some_rows_and_counts_the_others() -> None:
     code, lines = run_audit("--rows", "2")
     assert code == 1
     (head,) = [number for number, line in enumerate(lines) if line.startswith("referral_is_held")]
-    assert [line.split("=")[0] for line in lines[head + 1 : head + 4]] == ["  referral", "  referral", "  and 3 more"]
+    assert [line.split("=")[0] for line in lines[head + 1 : head + 4]] == ["  referral", "  referral", "  and 4 more"]
 
 
 def test_command_says_how_long_each_takes_where_it_is_asked_to(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,7 @@ ATTEMPTS = {
     "email_holds_an_at_sign": "UPDATE accounts_user SET email = 'bob' WHERE account_id = 'bob'",
     "account_id_is_not_empty": "UPDATE accounts_user SET account_id = '' WHERE account_id = 'bob'",
     "account_type_is_listed": "UPDATE accounts_user SET account_type = 'firm'",
+    "closed_account_is_not_active": "UPDATE accounts_user SET is_active = true WHERE closed_at IS NOT NULL",
     "declared_type_is_listed": "UPDATE accounts_user SET declared_type = 'firm'",
     "one_account_of_a_person_is_eligible": """
         INSERT INTO accounts_identityverification

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.views.defaults import server_error
 from pytest_django import Settings
 
 from accounts.models import User
@@ -27,12 +28,50 @@ def test_form_without_its_token_has_grown_old(address: str) -> None:
     assert "That form has grown old" in own_words(answer.content)
 
 
+def test_request_that_cannot_be_read_is_said_so(client: Client, settings: Settings) -> None:
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 1
+    answer = client.post("/accounts/login/", {"login": "a", "password": "b"})
+    assert answer.status_code == 400
+    assert "That request could not be read" in own_words(answer.content)
+
+
+def test_what_may_not_be_seen_is_said_so(client: Client) -> None:
+    user = User.objects.create_user("alice@example.com", created_at=JANUARY, is_staff=True)
+    client.force_login(user)
+    answer = client.get("/admin/accounts/user/")
+    assert answer.status_code == 403
+    assert "You may not see this page" in own_words(answer.content)
+
+
+def test_fault_of_ours_is_said_so() -> None:
+    """By itself: what it is made of may be what has failed."""
+    answer = server_error(RequestFactory().get("/"))
+    assert answer.status_code == 500
+    assert "Something went wrong on our side" in own_words(answer.content)
+
+
+@pytest.mark.parametrize("address", ["/nothing/", "/accounts/password/reset/"])
+def test_error_is_told_in_the_language_that_the_browser_asks_for(settings: Settings, address: str) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {"reset_password": "1/m/ip"}
+    client = Client(headers={"accept-language": "de"})
+    if address == "/nothing/":
+        answer = client.get(address)
+    else:
+        client.post(address, {"email": "nobody@example.com"})
+        answer = client.post(address, {"email": "nobody@example.com"})
+    assert answer.status_code in (404, 429)
+    assert '<html lang="de">' in answer.content.decode()
+
+
 def test_too_often_is_said_so(client: Client, settings: Settings) -> None:
     settings.ACCOUNT_RATE_LIMITS = {"reset_password": "1/m/ip"}
     for _ in range(2):
         answer = client.post("/accounts/password/reset/", {"email": "nobody@example.com"})
     assert answer.status_code == 429
-    assert "That was too often" in own_words(answer.content)
+    page = own_words(answer.content)
+    assert "That was too often" in page
+    assert "Try again in a minute." in page
+    assert 0 < int(answer["Retry-After"]) <= 60
 
 
 def test_icon_is_found_where_browsers_look(client: Client) -> None:

@@ -25,7 +25,7 @@ from billing.models import GatewayCustomer, PaymentMethod
 from billing.operations import remove_card, save_card, start_card
 from billing.operations.payment_methods import remember_name
 from referrals.models import ReferralLink
-from tests.browser.conftest import SWITCHES
+from tests.browser.product import SWITCHES
 from tests.facts import NOW, register
 from tests.newcomers import identity
 from tests.races.racing import until

@@ -1,8 +1,10 @@
 """Every write of accounts."""
 
+from accounts.operations.closing import UnableToClose, lock_to_close, shut
 from accounts.operations.eligibility import UnableToMoveEligibility, give_eligibility, move_eligibility
 from accounts.operations.identifiers import card_digest, keyed_digest, remember_identifier
 from accounts.operations.imports import AccountFact, import_accounts
+from accounts.operations.known_addresses import address_digest, known_by_address, remember_address
 from accounts.operations.outbox import Message, write_messages
 from accounts.operations.parking import (
     MOST_AT_ONCE,
@@ -21,6 +23,7 @@ from accounts.operations.payment_methods import (
     keep_payment_method,
     remove_payment_method,
 )
+from accounts.operations.profile import Profile, UnableToChangeAddress, change_address, change_profile
 from accounts.operations.registration import (
     UnableToSignUp,
     confirm_address,
@@ -50,16 +53,22 @@ __all__ = [
     "Identity",
     "Message",
     "Parked",
+    "Profile",
     "Submission",
     "UnableToAddPaymentMethod",
     "UnableToAdvanceRun",
+    "UnableToChangeAddress",
+    "UnableToClose",
     "UnableToMoveEligibility",
     "UnableToSignUp",
     "UnableToVerify",
     "add_payment_method",
+    "address_digest",
     "advance_run",
     "analyse_grown_tables",
     "card_digest",
+    "change_address",
+    "change_profile",
     "clear_parked",
     "confirm_address",
     "decide_verification",
@@ -71,6 +80,8 @@ __all__ = [
     "import_accounts",
     "keep_payment_method",
     "keyed_digest",
+    "known_by_address",
+    "lock_to_close",
     "make_way",
     "move_eligibility",
     "park",
@@ -79,9 +90,11 @@ __all__ = [
     "pass_verification",
     "refuse_verification",
     "register",
+    "remember_address",
     "remember_identifier",
     "remove_payment_method",
     "remove_second_factors",
+    "shut",
     "sift_poison",
     "sign_up",
     "start_run",

@@ -10,7 +10,7 @@ from credits.operations.coupons import (
     revoke_amounts,
     revoke_coupons,
 )
-from credits.operations.debts import DebtSettlement, NewDebt, open_debts, settle_debts
+from credits.operations.debts import DebtSettlement, NewDebt, open_debts, settle_debts, write_off_debts
 from credits.operations.redemptions import RedemptionFact, UnableToRedeem, record_redemptions, redeem
 from credits.operations.returns import UnableToGiveBack, give_back
 
@@ -33,4 +33,5 @@ __all__ = [
     "revoke_amounts",
     "revoke_coupons",
     "settle_debts",
+    "write_off_debts",
 ]

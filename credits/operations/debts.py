@@ -1,4 +1,7 @@
-"""Debts as sets: opened by a clawback, settled by grants. The caller holds the customers' CreditAccounts."""
+"""Debts as sets: opened by a clawback, settled by grants, written off with their account.
+
+The caller holds the customers' CreditAccounts.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -57,6 +60,18 @@ SELECT before.id, 'SETTLE', -wanted.amount, before.outstanding - wanted.so_far, 
 FROM wanted JOIN before USING (source) ORDER BY place
 """
 
+WRITE_OFF = """
+WITH open AS (
+    SELECT id, outstanding FROM credits_debt WHERE customer_id = %(customer)s AND outstanding > 0
+), debt AS (
+    UPDATE credits_debt AS debt SET outstanding = 0 FROM open WHERE debt.id = open.id
+), entry AS (
+    INSERT INTO credits_debtentry (debt_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
+    SELECT id, 'WRITE_OFF', -outstanding, 0, 'USD', %(reference)s, %(at)s, %(now)s FROM open ORDER BY id
+)
+SELECT coalesce(sum(outstanding), 0.00) FROM open
+"""
+
 
 def open_debts(*, debts: Sequence[NewDebt], at: datetime, now: datetime) -> None:
     """Open the debts as of `at`, in the order given, which is the order of their settlement."""
@@ -76,3 +91,10 @@ def settle_debts(*, settlements: Sequence[DebtSettlement], at: datetime, now: da
     columns = [list(column) for column in zip(*settlements, strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(SETTLE, {**dict(zip(names, columns, strict=True)), "at": at, "now": now})
+
+
+def write_off_debts(*, customer_id: int, reference: str, at: datetime, now: datetime) -> Decimal:
+    """Write off all that a customer owes; return how much, in US dollars."""
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE_OFF, {"customer": customer_id, "reference": reference, "at": at, "now": now})
+        return Decimal(cursor.fetchone()[0])

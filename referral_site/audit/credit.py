@@ -180,7 +180,7 @@ INVARIANTS = (
     ),
     Invariant(
         "customer_has_a_trial",
-        "Every registered account has its trial, unless its referral is held.",
+        "Every registered account has its trial, unless its referral is held or was when the account was closed.",
         """
         WITH version AS MATERIALIZED (
             SELECT *, lead(starts_at, 1, 'infinity') OVER (ORDER BY starts_at) AS ends_at FROM referrals_programmeterms
@@ -190,20 +190,21 @@ INVARIANTS = (
         JOIN version ON customer.registered_at >= version.starts_at AND customer.registered_at < version.ends_at
         LEFT JOIN referrals_referral AS referral ON referral.friend_id = customer.id
         LEFT JOIN credits_coupon AS coupon ON coupon.customer_id = customer.id AND coupon.kind = 'trial'
-        WHERE coupon.id IS NULL AND referral.held IS NOT TRUE
+        WHERE coupon.id IS NULL AND referral.held IS NOT TRUE AND customer.closed_at IS NULL
           AND CASE customer.account_type WHEN 'enterprise' THEN trial_enterprise ELSE trial_individual END > 0
         """,
     ),
     Invariant(
         "friend_has_welcome_credit",
-        "Every friend has the welcome credit, unless the referral is held or refused.",
+        "Every friend has the welcome credit, unless the referral is held or refused, or was when the account was "
+        "closed.",
         """
         SELECT referral.id AS referral, referral.friend_id AS friend
         FROM referrals_referral AS referral
         JOIN accounts_user AS friend ON friend.id = referral.friend_id
         JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
         LEFT JOIN credits_coupon AS coupon ON coupon.customer_id = referral.friend_id AND coupon.kind = 'welcome'
-        WHERE coupon.id IS NULL AND NOT referral.held AND referral.refused_at IS NULL
+        WHERE coupon.id IS NULL AND NOT referral.held AND referral.refused_at IS NULL AND friend.closed_at IS NULL
           AND CASE friend.account_type WHEN 'enterprise' THEN welcome_enterprise ELSE welcome_individual END > 0
         """,
     ),
@@ -229,7 +230,8 @@ INVARIANTS = (
     Invariant(
         "revoked_credit_was_to_be_revoked",
         "Credit is revoked by its own reward's clawback, by a refusal of its friend's referral, which leaves none of "
-        "the welcome credit, or when it comes back to a coupon that was withdrawn, and then no more than came back.",
+        "the welcome credit, by the closing of its account, which leaves none at all, or when it comes back to a "
+        "coupon that was withdrawn, and then no more than came back.",
         """
         WITH revoked AS (
             SELECT coupon_id, reference, -sum(amount) AS amount, max(balance_after) AS left_over
@@ -241,6 +243,8 @@ INVARIANTS = (
             SELECT DISTINCT referral.id, referral.friend_id
             FROM referrals_decision AS decision JOIN referrals_referral AS referral ON referral.id = referral_id
             WHERE decision.action = 'refuse'
+        ), closed AS (
+            SELECT id FROM accounts_user WHERE closed_at IS NOT NULL
         ), clawback AS (
             SELECT clawback.kind, referral.friend_id,
                    'clawback:' || clawback.kind || ':' || clawback.referral_id || ':' || clawback.n AS reference
@@ -253,13 +257,45 @@ INVARIANTS = (
         JOIN credits_coupon AS coupon ON coupon.id = revoked.coupon_id
         LEFT JOIN returned USING (coupon_id, reference)
         LEFT JOIN refused ON refused.friend_id = coupon.customer_id AND coupon.kind = 'welcome'
+        LEFT JOIN closed ON closed.id = coupon.customer_id
         LEFT JOIN clawback USING (reference)
         WHERE NOT CASE
+            WHEN reference = 'closing:' || coupon.customer_id THEN closed.id IS NOT NULL AND revoked.left_over = 0
             WHEN clawback.kind IS NOT NULL AND coupon.friend_id IS NOT NULL THEN
                 (clawback.friend_id, clawback.kind) = (coupon.friend_id, coupon.kind)
             WHEN reference = 'refusal:' || refused.id THEN revoked.left_over = 0
             ELSE returned.amount >= revoked.amount AND (refused.id IS NOT NULL OR coupon.withdrawn_at IS NOT NULL)
             END IS TRUE
+        """,
+    ),
+    Invariant(
+        "closed_account_has_nothing_left",
+        "A closed account has nothing left on any coupon, each takes back nothing, and it owes nothing.",
+        """
+        WITH coupon AS (
+            SELECT customer_id, sum(remaining) AS remaining, count(*) FILTER (WHERE withdrawn_at IS NULL) AS standing
+            FROM credits_coupon GROUP BY customer_id
+        ), debt AS (
+            SELECT customer_id, sum(outstanding) AS outstanding FROM credits_debt GROUP BY customer_id
+        )
+        SELECT customer.id AS customer, customer.closed_at, coupon.remaining, coupon.standing, debt.outstanding
+        FROM accounts_user AS customer
+        LEFT JOIN coupon ON coupon.customer_id = customer.id
+        LEFT JOIN debt ON debt.customer_id = customer.id
+        WHERE customer.closed_at IS NOT NULL
+          AND (coalesce(coupon.remaining, 0), coalesce(coupon.standing, 0), coalesce(debt.outstanding, 0)) <> (0, 0, 0)
+        """,
+    ),
+    Invariant(
+        "debt_is_written_off_with_its_account",
+        "A debt is written off by the closing of its account, and by nothing else.",
+        """
+        SELECT entry.id AS entry, debt.id AS debt, debt.customer_id AS customer, entry.reference, customer.closed_at
+        FROM credits_debtentry AS entry
+        JOIN credits_debt AS debt ON debt.id = entry.debt_id
+        JOIN accounts_user AS customer ON customer.id = debt.customer_id
+        WHERE entry.type = 'WRITE_OFF'
+          AND (customer.closed_at IS NULL OR entry.reference <> 'closing:' || debt.customer_id)
         """,
     ),
     Invariant(

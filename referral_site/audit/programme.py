@@ -390,4 +390,18 @@ INVARIANTS = (
         WHERE (customer.disqualified_at IS NOT NULL) <> (last.action IS NOT DISTINCT FROM 'disqualify')
         """,
     ),
+    Invariant(
+        "closed_account_is_shut",
+        "A closed account's link is off, its address is free, and the digest of that address stays known.",
+        """
+        WITH known AS (SELECT DISTINCT customer_id FROM accounts_knownidentifier WHERE kind = 'email')
+        SELECT customer.id AS customer, customer.closed_at, link.switched_off_at, customer.email, known.customer_id
+        FROM accounts_user AS customer
+        LEFT JOIN referrals_referrallink AS link ON link.owner_id = customer.id
+        LEFT JOIN known ON known.customer_id = customer.id
+        WHERE customer.closed_at IS NOT NULL
+          AND ((link.id IS NOT NULL AND link.switched_off_at IS NULL)
+               OR customer.email NOT LIKE '%%@closed.invalid' OR known.customer_id IS NULL)
+        """,
+    ),
 )

@@ -1,5 +1,6 @@
 """Every write of the programme."""
 
+from referrals.operations.closing import Closed, close_account
 from referrals.operations.decisions import (
     UnableToDecide,
     disqualify,
@@ -21,11 +22,13 @@ from referrals.operations.tracking import recompute, track
 
 __all__ = [
     "EVERYTHING",
+    "Closed",
     "Due",
     "Settled",
     "UnableToDecide",
     "admit",
     "carry_link",
+    "close_account",
     "discard_unconfirmed",
     "disqualify",
     "give_link",

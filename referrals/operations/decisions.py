@@ -30,6 +30,7 @@ REASONS = {
     "unknown": "There is no such referral, flag, account or link.",
     "not_theirs": "One of the referrals is not this account's.",
     "disqualified": "The account is disqualified: its link stays off.",
+    "closed": "The account is closed: its link stays off.",
     "rule": "A flag names the rule that raised it.",
     "severity": "A flag is a hold or a note.",
 }
@@ -153,7 +154,7 @@ def lift_refusal(*, referral_id: int, actor: User | None, reason: str, now: date
     if not Referral.objects.filter(pk=referral_id, refused_at__isnull=False).update(refused_at=None):
         raise UnableToDecide("already")
     recompute(referral_ids=[referral_id], now=now)
-    _welcome_coupons([referral]).update(withdrawn_at=None)
+    _welcome_coupons([referral]).filter(customer__customer__closed_at=None).update(withdrawn_at=None)
     give_welcome(user_ids=[referral.friend_id], now=now)
     grant_enterprise_difference(user_id=referral.friend_id, now=now)
     _record(Decision.Action.LIFT_REFUSAL, actor, reason, now, referral_id=referral_id)
@@ -205,7 +206,8 @@ def reinstate(*, user_id: int, actor: User | None, reason: str, now: datetime) -
         raise UnableToDecide("already")
     lock_accounts(customer_ids=[user_id])
     CreditAccount.objects.filter(pk=user_id).update(frozen_at=None)
-    ReferralLink.objects.filter(owner_id=user_id, switched_off_at=off_since).update(switched_off_at=None)
+    if account.closed_at is None:
+        ReferralLink.objects.filter(owner_id=user_id, switched_off_at=off_since).update(switched_off_at=None)
     welcome_verified(user_id=user_id, now=now)  # what verification would have brought meanwhile
     _record(Decision.Action.REINSTATE, actor, reason, now, customer_id=user_id)
 
@@ -226,10 +228,10 @@ def switch_link_off(*, user_id: int, actor: User | None, reason: str, now: datet
 @retried
 @transaction.atomic
 def switch_link_on(*, user_id: int, actor: User | None, reason: str, now: datetime) -> None:
-    """Switch an account's link on again; never that of a disqualified account (TERMS: Who may refer).
+    """Switch an account's link on again; never that of a disqualified or closed account (TERMS: Who may refer).
 
-    Locks the CreditAccount, which a disqualification holds. Raises UnableToDecide: reason, unknown, already,
-    disqualified.
+    Locks the CreditAccount, which a disqualification and a closing hold. Raises UnableToDecide: reason, unknown,
+    already, disqualified, closed.
     """
     _require_reason(reason)
     lock_accounts(customer_ids=[user_id])
@@ -238,6 +240,8 @@ def switch_link_on(*, user_id: int, actor: User | None, reason: str, now: dateti
         raise UnableToDecide("unknown")
     if link.owner.disqualified_at is not None:
         raise UnableToDecide("disqualified")
+    if link.owner.closed_at is not None:
+        raise UnableToDecide("closed")
     if not ReferralLink.objects.filter(pk=link.pk, switched_off_at__isnull=False).update(switched_off_at=None):
         raise UnableToDecide("already")
     _record(Decision.Action.SWITCH_LINK_ON, actor, reason, now, customer_id=user_id)

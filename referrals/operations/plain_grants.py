@@ -36,6 +36,7 @@ WITH apart AS (
     WHERE referral.id = ANY(%(referrals)s::bigint[]) AND NOT referral.held AND granted < earned
         AND due_at <= %(at)s AND referrer_id NOT IN (SELECT customer_id FROM apart)
         AND NOT EXISTS (SELECT FROM accounts_user WHERE id = referrer_id AND disqualified_at IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM accounts_user WHERE id = referrer_id AND closed_at IS NOT NULL)
     ORDER BY referrer_id, place, due_at, referral.registered_at, friend.account_id
 ), wanted AS MATERIALIZED (
     SELECT *, nextval('credits_coupon_id_seq') AS coupon_id, kind || ':' || referral_id || ':' || n AS source FROM due

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from django.db import connection, transaction
 
 from accounts.models import AccountType, User
+from accounts.operations import known_by_address
 from accounts.retries import retried
 from credits.models import CouponKind
 from credits.operations import NewCoupon, issue_coupons, lock_accounts, open_accounts
@@ -29,7 +30,7 @@ WITH friend AS (
     UNION ALL
     SELECT friend.id, friend.registered_at, link.owner_id
     FROM friend JOIN referrals_referrallink AS link ON link.code = friend.signup_attribution ->> 'code'
-    WHERE link.id = ANY(%(working_links)s)
+    WHERE link.id = ANY(%(working_links)s) AND friend.id <> ALL(%(known)s::bigint[])
 )
 INSERT INTO referrals_referral (friend_id, referrer_id, terms_id, registered_at, created_at, bonus_due_at,
     qualifying_spend, window_spend, payout_earned, bonus_earned, payout_granted, payout_let_go, bonus_granted,
@@ -58,7 +59,8 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT * FROM referrals_programmeterms WHERE starts_at <= customer.registered_at ORDER BY starts_at DESC LIMIT 1
 ) AS terms
-WHERE customer.id = ANY(%(users)s) AND customer.registered_at IS NOT NULL AND NOT coalesce(referral.held, false)
+WHERE customer.id = ANY(%(users)s) AND customer.registered_at IS NOT NULL AND customer.closed_at IS NULL
+  AND NOT coalesce(referral.held, false)
 ORDER BY customer.registered_at, customer.id
 """
 
@@ -98,13 +100,18 @@ def admit(*, user_ids: Sequence[int], now: datetime) -> None:
     """Take in accounts that have just registered: each gets its credit account, its trial and, if its attribution names
     a referrer, its Referral and the welcome credit (TERMS: What a new customer gets).
 
-    A code counts only if its link works now. Accounts are taken as sets; one that was taken in already stays as it is.
+    A code counts only if its link works now, and for a person who is no existing customer: one who comes back with an
+    address that another account had brings no referral (TERMS: When things change). Accounts are taken as sets; one
+    that was taken in already stays as it is.
     """
     for start in range(0, len(user_ids), CHUNK):
         chunk = list(user_ids[start : start + CHUNK])
         open_accounts(customer_ids=chunk)
+        links = _working_links(chunk, now)
+        # Imported accounts are facts: who referred them is not doubted.
+        known = known_by_address(user_ids=chunk) if links else []
         with connection.cursor() as cursor:
-            cursor.execute(REFER, {"users": chunk, "working_links": _working_links(chunk, now), "now": now})
+            cursor.execute(REFER, {"users": chunk, "working_links": links, "known": known, "now": now})
         _give(chunk, given_at=None, now=now)
 
 

@@ -4,19 +4,22 @@ DUE_EXPIRY = "SELECT customer_id FROM credits_coupon WHERE remaining > 0 AND exp
 
 DUE_CLAWBACK = """
 SELECT referrer_id FROM referrals_referral
-WHERE payout_granted > payout_earned + payout_let_go OR bonus_granted > bonus_earned + bonus_let_go
+WHERE (payout_granted > payout_earned + payout_let_go OR bonus_granted > bonus_earned + bonus_let_go)
+    AND NOT EXISTS (SELECT FROM accounts_user WHERE id = referrer_id AND closed_at IS NOT NULL)
 """
 
 DUE_PAYOUT = """
 SELECT referrer_id FROM referrals_referral
 WHERE payout_granted < payout_earned AND NOT held AND payout_due_at <= %(at)s
     AND NOT EXISTS (SELECT FROM accounts_user WHERE id = referrer_id AND disqualified_at IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM accounts_user WHERE id = referrer_id AND closed_at IS NOT NULL)
 """
 
 DUE_BONUS = """
 SELECT referrer_id FROM referrals_referral
 WHERE bonus_granted < bonus_earned AND NOT held AND bonus_due_at <= %(at)s
     AND NOT EXISTS (SELECT FROM accounts_user WHERE id = referrer_id AND disqualified_at IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM accounts_user WHERE id = referrer_id AND closed_at IS NOT NULL)
 """
 
 PARKED = "SELECT customer_id FROM accounts_parkedrow WHERE kind = 'settlement' AND cleared_at IS NULL"
@@ -37,8 +40,9 @@ ORDER BY id
 FOR NO KEY UPDATE
 """
 
-# Read again, in a new statement, once the locks are had: a hold that committed first is seen. Only what is locked is
-# read: a referral that has become due since is not, and a hold on it would not wait for this transaction.
+# Read again, in a new statement, once the locks are had: a hold or a closing that committed first is seen. Only what is
+# locked is read: a referral that has become due since is not, and a hold on it would not wait for this transaction.
+# Whoever has closed their account is granted nothing and owes nothing any more (TERMS: When things change).
 DUE_REFERRALS = """
 SELECT referral.id, referral.referrer_id, referral.friend_id, friend.account_id, referral.registered_at,
        referral.payout_due_at, referral.bonus_due_at,
@@ -53,7 +57,7 @@ FROM referrals_referral AS referral
 JOIN accounts_user AS friend ON friend.id = referral.friend_id
 JOIN accounts_user AS referrer ON referrer.id = referral.referrer_id
 JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
-WHERE referral.id = ANY(%(referrals)s::bigint[]) AND (
+WHERE referral.id = ANY(%(referrals)s::bigint[]) AND referrer.closed_at IS NULL AND (
     payout_granted > payout_earned + payout_let_go OR bonus_granted > bonus_earned + bonus_let_go
     OR (payout_granted < payout_earned AND NOT held AND payout_due_at <= %(at)s)
     OR (bonus_granted < bonus_earned AND NOT held AND bonus_due_at <= %(at)s))
