@@ -1,7 +1,15 @@
 """Every write of accounts."""
 
 from accounts.operations.imports import AccountFact, import_accounts
-from accounts.operations.outbox import Message, write_messages
+from accounts.operations.outbox import (
+    Delivered,
+    Message,
+    deliver,
+    empty_outbox,
+    post,
+    whom_to_tell,
+    write_messages,
+)
 from accounts.operations.parking import (
     POISON,
     Parked,
@@ -37,6 +45,7 @@ from accounts.operations.verification import (
 __all__ = [
     "POISON",
     "AccountFact",
+    "Delivered",
     "Identity",
     "Message",
     "Parked",
@@ -49,8 +58,10 @@ __all__ = [
     "analyse_grown_tables",
     "clear_parked",
     "confirm_address",
+    "deliver",
     "discard_unconfirmed",
     "do_all_but_poison",
+    "empty_outbox",
     "finish_run",
     "identity_digest",
     "import_accounts",
@@ -59,6 +70,7 @@ __all__ = [
     "park_facts",
     "parked_keys",
     "pass_verification",
+    "post",
     "refuse_verification",
     "register",
     "remove_payment_method",
@@ -66,5 +78,6 @@ __all__ = [
     "sift_poison",
     "sign_up",
     "start_run",
+    "whom_to_tell",
     "write_messages",
 ]
