@@ -15,7 +15,7 @@ from django.conf import settings
 from django.template import Context, TemplateDoesNotExist, TemplateSyntaxError, engines
 from django.utils import timezone, translation
 
-from accounts.mail_kinds import SWITCHES
+from accounts.mail_kinds import SWITCHES, TO_ELSEWHERE
 from accounts.middleware import zone_named
 from accounts.models import User
 
@@ -57,17 +57,18 @@ def compose(
     zone = zone_named(reader.time_zone) if reader else None
     with translation.override(language), timezone.override(zone):
         try:
-            return _worded(
-                kind,
-                {
-                    **_typed(facts, friends),
-                    "now": now,
-                    "switch": SWITCHES.get(kind, ""),
-                    "operator": settings.OPERATOR_NAME,
-                },
-            )
+            return _worded(kind, {**_typed(facts, friends), **_frame_of(kind), "now": now})
         except FAULTS as fault:
             raise UnableToCompose(type(fault).__name__) from fault
+
+
+def _frame_of(kind: str) -> dict[str, object]:
+    """What a mail says besides its facts: why it comes, and from whom."""
+    return {
+        "switch": SWITCHES.get(kind, ""),
+        "has_profile": kind not in TO_ELSEWHERE,
+        "operator": settings.OPERATOR_NAME,
+    }
 
 
 def friends_in(facts: object) -> Iterator[int]:

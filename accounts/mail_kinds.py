@@ -14,6 +14,9 @@ account's security: it is always sent."""
 FAREWELLS = frozenset({"account_closed"})
 """What goes to those who are no customers any more."""
 
+TO_ELSEWHERE = FAREWELLS | {"address_changed"}
+"""What reaches somebody who cannot open the profile with it."""
+
 ACCOUNT_NOTICE = "account_notice"
 """What sign-in and sign-up send, worded when it was asked for: a code, a way to a new password, a change made."""
 

@@ -73,7 +73,7 @@ class Postbox:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         content = envelope.content
         assert isinstance(content, bytes)
-        self.letters.append(email.message_from_bytes(content, policy=policy.default))  # type: ignore[arg-type]
+        self.letters.append(email.message_from_bytes(content, policy=policy.default))
         return "250 OK"
 
     @property

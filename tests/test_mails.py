@@ -248,10 +248,10 @@ def test_many_refused_at_once_are_one_mail(alice: User, staff: User) -> None:
 
 def test_decision_that_is_undone_is_not_told(alice: User, bob: User, staff: User) -> None:
     referral = Referral.objects.get(friend=bob)
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         refuse(referral_id=referral.pk, actor=staff, now=NOW, **BY_STAFF)
         assert kinds() == ["reward_refused"]
-        _ = 1 / 0
+        transaction.set_rollback(True)
     assert kinds() == []
 
 

@@ -61,8 +61,8 @@ ON CONFLICT (key) DO NOTHING
 
 CREDIT_ARRIVED = """
 WITH granted AS (
-    SELECT reward.id, referrer_id, referral.friend_id, referral_id, reward.kind, reward.amount, debts_settled, expires_at,
-           row_number() OVER (PARTITION BY referrer_id ORDER BY reward.id) AS place
+    SELECT reward.id, referrer_id, referral.friend_id, referral_id, reward.kind, reward.amount, debts_settled,
+           expires_at, row_number() OVER (PARTITION BY referrer_id ORDER BY reward.id) AS place
     FROM referrals_referral AS referral
     JOIN referrals_reward AS reward ON reward.referral_id = referral.id
     LEFT JOIN credits_coupon AS coupon ON coupon.id = reward.coupon_id
