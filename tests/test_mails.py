@@ -15,7 +15,7 @@ from accounts.models import IdentityVerification, OutboxMessage, User
 from accounts.operations import Message, write_messages
 from credits.operations import RedemptionFact, record_redemptions
 from referrals.models import ProgrammeTerms, Referral, ReferralLink
-from referrals.operations import disqualify, lift_refusal, open_flag, refuse, release_flag, settle, track
+from referrals.operations import disqualify, lift_refusal, open_flag, refuse, reinstate, release_flag, settle, track
 from referrals.operations.terms import add_terms
 from tests.facts import NOW, day, fact, record, refund, register
 from tests.mailing import delivered, html_of, kinds, reachable, text_of
@@ -241,9 +241,13 @@ def test_many_refused_at_once_are_one_mail(alice: User, staff: User) -> None:
     for n in range(12):
         register(f"friend-{n}", referred_by=alice)
     disqualify(user_id=alice.pk, actor=staff, now=NOW, **BY_STAFF)
-    letter = the_one()
+    disqualified, letter = delivered(NOW)
+    assert disqualified.subject == "Your account may not refer friends any more"
+    assert "frozen until an appeal has ended" in text_of(disqualified)
     assert letter.subject == "12 of your referrals are refused"
     assert "and 2 more: $0.00" in text_of(letter)
+    reinstate(user_id=alice.pk, actor=staff, now=NOW, **BY_STAFF)
+    assert the_one().subject == "Your account may refer friends again"
 
 
 def test_decision_that_is_undone_is_not_told(alice: User, bob: User, staff: User) -> None:
@@ -283,12 +287,26 @@ def test_decided_verification_is_told_as_it_stands(alice: User, state: str, subj
     assert ("The picture is blurred." in text_of(letter)) == (state == "refused")
 
 
+def test_refused_upgrade_is_told_though_the_person_is_verified(alice: User) -> None:
+    make_eligible(alice)
+    facts = {"outcome": "refused", "reason": "The register names another company.", "account_type": "enterprise"}
+    write_messages(messages=[Message("verification:1", "verification_decided", alice.pk, facts=facts)], now=NOW)
+    letter = delivered(NOW)[-1]
+    assert letter.subject == "We could not verify your identity"
+    assert "The register names another company." in text_of(letter)
+
+
 def test_farewell_goes_to_a_closed_account_and_nothing_else_does(alice: User) -> None:
     alice.closed_at = NOW
     alice.save(update_fields=["closed_at"])
-    messages = [Message(f"{kind}:1", kind, alice.pk) for kind in ("account_closed", "verification_decided")]
-    write_messages(messages=messages, now=NOW)
-    assert the_one().subject == "Your account is closed"
+    facts = {"revoked_amount": "25.00", "written_off_amount": "0.00"}
+    farewell = Message("account_closed:1", "account_closed", alice.pk, recipient="former@example.com", facts=facts)
+    write_messages(messages=[farewell, Message("one", "verification_decided", alice.pk)], now=NOW)
+    letter = the_one()
+    assert (letter.to, letter.subject) == (["former@example.com"], "Your account is closed")
+    assert "Revoked: it was unused on your coupons: $25.00" in text_of(letter)
+    assert "Written off" not in text_of(letter)
+    assert "/console/profile/" not in text_of(letter), "nobody can open it any more"
 
 
 # The numbers are those of the terms

@@ -20,7 +20,7 @@ from credits.models import Coupon, CouponKind, CreditAccount
 from credits.operations import lock_accounts, revoke_coupons
 from referrals.models import Decision, DecisionReason, FraudFlag, Referral, ReferralLink
 from referrals.operations.enterprise import grant_enterprise_difference, welcome_verified
-from referrals.operations.mails import tell_of_refusals, tell_of_review, tell_of_revoked_welcome
+from referrals.operations.mails import tell_account, tell_of_refusals, tell_of_review, tell_of_revoked_welcome
 from referrals.operations.registration import give_welcome
 from referrals.operations.tracking import recompute
 
@@ -188,7 +188,8 @@ def disqualify(
     _lock_referrals(chosen)
     CreditAccount.objects.filter(pk=user_id, frozen_at=None).update(frozen_at=now)
     ReferralLink.objects.filter(owner_id=user_id, switched_off_at=None).update(switched_off_at=now)
-    _record(Decision.Action.DISQUALIFY, actor, reason, now, customer_id=user_id)
+    decision = _record(Decision.Action.DISQUALIFY, actor, reason, now, customer_id=user_id)
+    tell_account(kind="account_disqualified", customer_id=user_id, cause=decision.pk, now=now)
     _refuse_locked(chosen, actor, reason, now)
 
 
@@ -212,7 +213,8 @@ def reinstate(*, user_id: int, actor: User | None, reason: str, now: datetime) -
     CreditAccount.objects.filter(pk=user_id).update(frozen_at=None)
     ReferralLink.objects.filter(owner_id=user_id, switched_off_at=off_since).update(switched_off_at=None)
     welcome_verified(user_id=user_id, now=now)  # what verification would have brought meanwhile
-    _record(Decision.Action.REINSTATE, actor, reason, now, customer_id=user_id)
+    decision = _record(Decision.Action.REINSTATE, actor, reason, now, customer_id=user_id)
+    tell_account(kind="account_reinstated", customer_id=user_id, cause=decision.pk, now=now)
 
 
 @retried

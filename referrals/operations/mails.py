@@ -4,7 +4,7 @@ Nothing is written to whoever cannot be told (accounts.operations.whom_to_tell),
 NEWS: history is not mailed. The callers hold what they have just changed.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -65,12 +65,19 @@ def tell_of_refusals(*, referrals: Sequence[Referral], cause: int, now: datetime
 
 
 def tell_of_revoked_welcome(*, customer_id: int, cause: int, amount: Decimal, now: datetime) -> None:
-    """Tell a friend that what was left of the welcome credit is revoked."""
-    if amount and whom_to_tell(customer_ids=[customer_id]):
+    """Tell a friend that what was left of the welcome credit, in US dollars, is revoked."""
+    if amount:
         facts = {"revoked_amount": str(amount)}
-        write_messages(
-            messages=[Message(f"welcome_revoked:{cause}", "welcome_revoked", customer_id, facts=facts)], now=now
-        )
+        tell_account(kind="welcome_revoked", customer_id=customer_id, cause=cause, facts=facts, now=now)
+
+
+def tell_account(
+    *, kind: str, customer_id: int, cause: int, facts: Mapping[str, object] | None = None, now: datetime
+) -> None:
+    """Tell a customer what a decision has done to the account; `cause` is the decision."""
+    if whom_to_tell(customer_ids=[customer_id]):
+        message = Message(f"{kind}:{cause}", kind, customer_id, facts=facts or {})
+        write_messages(messages=[message], now=now)
 
 
 def _write(statement: str, customer_ids: Iterable[int], now: datetime, **parameters: Any) -> None:

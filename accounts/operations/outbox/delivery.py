@@ -149,20 +149,23 @@ def _address_of(message: OutboxMessage) -> str:
 
 
 def _composed(message: OutboxMessage, now: datetime) -> Letter:
-    wanted = friends_in(message.facts)
-    friends: dict[int, Friend] = {}
-    if wanted:
-        found = User.objects.filter(pk__in=wanted, registered_at__isnull=False)
-        friends = {
-            one.pk: Friend(one.registered_at, one.public_first_name, one.closed_at is not None)  # type: ignore[arg-type]
-            for one in found
-        }
-    more: dict[str, Any] = {}
-    if message.kind == "verification_decided":
-        more = {"verification": IdentityVerification.objects.filter(customer=message.customer).first()}
-    return compose(
-        kind=message.kind, facts={**message.facts, **more}, reader=message.customer, friends=friends, now=now
-    )
+    wanted = set(friends_in(message.facts))
+    found = User.objects.filter(pk__in=wanted) if wanted else User.objects.none()
+    friends = {
+        one.pk: Friend(one.registered_at, one.public_first_name, is_gone=one.closed_at is not None)
+        for one in found
+        if one.registered_at
+    }
+    facts = _verification_of(message) | message.facts if message.kind == "verification_decided" else message.facts
+    return compose(kind=message.kind, facts=facts, reader=message.customer, friends=friends, now=now)
+
+
+def _verification_of(message: OutboxMessage) -> dict[str, Any]:
+    """How verification stands: what the mail says where its facts do not say it."""
+    found = IdentityVerification.objects.filter(customer=message.customer).first()
+    if found is None:
+        return {"outcome": "", "reason": "", "is_eligible": False}
+    return {"outcome": found.state, "reason": found.refusal_reason, "is_eligible": found.is_eligible}
 
 
 def _send(letter: Letter, recipient: str, key: str, server: BaseEmailBackend) -> None:
