@@ -9,11 +9,13 @@ from allauth.account.models import EmailAddress
 from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import get_language
 
 from accounts import clock
 from accounts.mail_kinds import ACCOUNT_NOTICE
 from accounts.models import User
 from accounts.operations import Message, confirm_address, post
+from accounts.templatetags.mail import plain_moment
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -25,6 +27,8 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Write the mail into the outbox, and send it as soon as what it tells of has committed."""
+        if "timestamp" in context:
+            context = {**context, "timestamp": plain_moment(context["timestamp"])}
         worded = self.render_mail(template_prefix, email, {"request": self.request, "email": email, **context})
         user = context.get("user")
         message = Message(
@@ -32,7 +36,12 @@ class AccountAdapter(DefaultAccountAdapter):
             kind=ACCOUNT_NOTICE,
             customer_id=user.pk if isinstance(user, User) else None,
             recipient=email,
-            facts={"notice_subject": worded.subject, "body": worded.body, "code": context.get("code", "")},
+            facts={
+                "notice_subject": worded.subject,
+                "body": worded.body,
+                "code": context.get("code", ""),
+                "language": get_language(),
+            },
         )
         post(message=message, now=clock.now())
 

@@ -53,7 +53,8 @@ def compose(
     *, kind: str, facts: Mapping[str, Any], reader: User | None, friends: Mapping[int, Friend], now: datetime
 ) -> Letter:
     """Word a mail of this kind as of `now`. Raises UnableToCompose."""
-    language = reader.language if reader and reader.language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+    chosen = [reader.language if reader else "", facts.get("language")]
+    language = next((one for one in chosen if one in dict(settings.LANGUAGES)), settings.LANGUAGE_CODE)
     zone = zone_named(reader.time_zone) if reader else None
     with translation.override(language), timezone.override(zone):
         try:

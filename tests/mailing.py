@@ -47,11 +47,16 @@ def text_of(letter: Any) -> str:
     return " ".join(str(letter.body).split())
 
 
-def html_of(letter: Any) -> str:
-    """What a mail says in its HTML."""
+def markup_of(letter: Any) -> str:
+    """The HTML of a mail."""
     ((html, kind),) = [(part[0], part[1]) for part in letter.alternatives]
     assert kind == "text/html"
-    return words(str(html).partition("</head>")[2])
+    return str(html)
+
+
+def html_of(letter: Any) -> str:
+    """What a mail says in its HTML."""
+    return words(markup_of(letter).partition("</head>")[2])
 
 
 class Postbox:

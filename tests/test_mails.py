@@ -18,8 +18,9 @@ from referrals.models import ProgrammeTerms, Referral, ReferralLink
 from referrals.operations import disqualify, lift_refusal, open_flag, refuse, reinstate, release_flag, settle, track
 from referrals.operations.terms import add_terms
 from tests.facts import NOW, day, fact, record, refund, register
-from tests.mailing import delivered, html_of, kinds, reachable, text_of
-from tests.newcomers import fill_in, mailed_code, referrer, sign_up
+from tests.mailing import delivered, html_of, kinds, markup_of, reachable, text_of
+from tests.markup import faults
+from tests.newcomers import PASSWORD, fill_in, mailed_code, referrer, sign_up
 from tests.pages import make_eligible
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,6 +82,25 @@ def test_code_does_not_stay_in_the_outbox(client: Client) -> None:
     message = OutboxMessage.objects.get()
     assert message.sent_at is not None
     assert message.facts == {}
+
+
+def test_code_comes_in_the_language_of_the_form(client: Client) -> None:
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = "de"
+    fill_in(client, "bob@example.com")
+    assert '<html lang="de">' in markup_of(mail.outbox[-1])
+
+
+def test_notice_of_a_change_names_the_zone(client: Client, alice: User) -> None:
+    reachable(alice, time_zone="Europe/Berlin").set_password(PASSWORD)
+    alice.save(update_fields=["password"])
+    client.force_login(alice)
+    chosen = {"oldpassword": PASSWORD, "password1": "a meadow of herons", "password2": "a meadow of herons"}
+    with time_machine.travel(NOW, tick=True):
+        client.post("/accounts/password/change/", chosen)
+    (letter,) = mail.outbox
+    assert letter.subject == "Your password has been changed"
+    assert "It was done on 1 Nov 2026, 01:00 CET, from the address" in text_of(letter)
+    assert letter.to == ["alice@example.com"]
 
 
 def test_newcomer_is_told_of_welcome_credit_and_the_referrer_of_the_friend() -> None:
@@ -363,7 +383,7 @@ def test_mail_is_written_as_the_readers_language_writes(alice: User, bob: User) 
     assert "19. Februar 2026, 01:00 CET" in text_of(letter)
     assert "20,00 $" in text_of(letter)
     assert "Januar 2026" in text_of(letter)
-    assert '<html lang="de">' in str(letter.alternatives[0][0])
+    assert '<html lang="de">' in markup_of(letter)
 
 
 def test_friend_is_named_only_as_they_chose(alice: User, bob: User) -> None:
@@ -372,7 +392,7 @@ def test_friend_is_named_only_as_they_chose(alice: User, bob: User) -> None:
     spend(bob)
     letter = the_one()
     assert "Your friend Bo <b>, who joined in January 2026, has reached" in text_of(letter)
-    assert "Bo &lt;b&gt;" in str(letter.alternatives[0][0])
+    assert "Bo &lt;b&gt;" in markup_of(letter)
 
 
 def test_former_customer_is_called_that_and_by_no_name(alice: User, bob: User) -> None:
@@ -400,7 +420,7 @@ def test_no_mail_of_the_referrer_holds_anything_of_a_friend(alice: User, staff: 
     letters = delivered(NOW)
     assert len(letters) == 7
     for letter in letters:
-        whole = letter.message().as_string() + letter.body + str(letter.alternatives[0][0])
+        whole = letter.message().as_string() + letter.body + markup_of(letter)
         assert "canary" not in whole.lower()
         assert "p1" not in text_of(letter).split()
 
@@ -411,6 +431,7 @@ def test_every_kind_of_mail_says_the_same_in_text_and_in_html(alice: User, bob: 
     open_flag(referral_id=referral.pk, rule="card", severity="hold", evidence={}, actor=staff, now=NOW, **BY_STAFF)
     refuse(referral_id=referral.pk, actor=staff, now=NOW, **BY_STAFF)
     for letter in delivered(NOW):
+        assert [one for one in faults(markup_of(letter)) if "brings its own style" not in one] == []
         sentences = [one for one in text_of(letter).partition(" -- ")[0].split(". ") if "http" not in one]
         assert sentences
         for sentence in sentences:
