@@ -241,6 +241,8 @@ ACCOUNT_FORMS = {
     "confirm_email_verification_code": "accounts.forms.ConfirmCodeForm",
 }
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# A change of the password or of a second factor is told by mail.
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
