@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
+from django.db import transaction
 from django.test import Client
 from pytest_django import Settings
 
@@ -106,6 +107,21 @@ def test_task_sends_what_is_due(alice: User) -> None:
     assert deliver_outbox() == "sent=1 dropped=0 failed=0"
 
 
+@pytest.fixture
+def worker() -> Iterator[None]:
+    """Tasks run where they are sent."""
+    app.conf.task_always_eager = True
+    yield
+    app.conf.task_always_eager = False
+
+
+def test_mail_goes_out_as_soon_as_it_is_committed_and_not_before(alice: User, worker: None) -> None:
+    with transaction.atomic():
+        (key,) = welcome(alice, at=JANUARY)
+        assert state(key) != "sent"
+    assert state(key) == "sent"
+
+
 # A mail server that is down
 
 
@@ -151,11 +167,12 @@ def test_refused_recipient_holds_up_nobody_and_is_not_named(
 
 def test_mail_that_cannot_be_worded_holds_up_nobody(alice: User) -> None:
     write_messages(messages=[Message("a", "no_such_kind", alice.pk), Message("b", "friend_joined", alice.pk)], now=NOW)
+    write_messages(messages=[Message("c", "address_changed", recipient="x@example.com\nBcc: y@example.com")], now=NOW)
     (key,) = welcome(alice)
-    assert deliver(now=NOW) == Delivered(sent=1, failed=2)
+    assert deliver(now=NOW) == Delivered(sent=1, failed=3)
     assert state(key) == "sent"
-    errors = OutboxMessage.objects.order_by("key").values_list("error", flat=True)
-    assert errors[0] == "UnableToCompose"
+    errors = OutboxMessage.objects.filter(sent_at=None).order_by("key").values_list("error", flat=True)
+    assert list(errors) == ["UnableToCompose", "UnableToCompose", "BadHeaderError"]
 
 
 def test_every_try_of_a_mail_has_one_message_id(alice: User, port: int) -> None:

@@ -77,7 +77,7 @@ def tell_account(
     """Tell a customer what a decision has done to the account; `cause` is the decision."""
     if whom_to_tell(customer_ids=[customer_id]):
         message = Message(f"{kind}:{cause}", kind, customer_id, facts=facts or {})
-        write_messages(messages=[message], now=now)
+        write_messages(messages=[message], now=now, hint=False)
 
 
 def _write(statement: str, customer_ids: Iterable[int], now: datetime, **parameters: Any) -> None:

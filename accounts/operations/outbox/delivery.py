@@ -36,8 +36,11 @@ CHUNK = 50
 
 LONGEST_WAIT = timedelta(hours=6)
 
-THE_MAILS_OWN = (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError, UnableToCompose)
-"""What is wrong with one mail. Any other fault is the mail server's, and the next mail would meet it too."""
+THE_MAILS_OWN = (
+    smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError, smtplib.SMTPNotSupportedError, UnableToCompose, ValueError,
+)  # fmt: skip
+"""What is wrong with one mail; ValueError where an address cannot be written as a header. Any other fault is the mail
+server's, and the next mail would meet it too."""
 
 logger = logging.getLogger(__name__)
 
