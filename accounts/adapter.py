@@ -1,5 +1,6 @@
 """What allauth does here in another way than by itself."""
 
+import secrets
 from functools import partial
 from typing import Any
 
@@ -9,11 +10,13 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from accounts import clock
+from accounts.mail_kinds import ACCOUNT_NOTICE
 from accounts.models import User
-from accounts.operations import UnableToChangeAddress, change_address, confirm_address
+from accounts.operations import Message, UnableToChangeAddress, change_address, confirm_address, post
+from accounts.templatetags.mail import plain_moment
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -22,6 +25,26 @@ class AccountAdapter(DefaultAccountAdapter):
         if isinstance(request.user, User) and request.user.is_staff:
             return reverse("admin:index")
         return str(super().get_login_redirect_url(request))
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Write the mail into the outbox, and send it as soon as what it tells of has committed."""
+        if "timestamp" in context:
+            context = {**context, "timestamp": plain_moment(context["timestamp"])}
+        worded = self.render_mail(template_prefix, email, {"request": self.request, "email": email, **context})
+        user = context.get("user")
+        message = Message(
+            key=f"account:{secrets.token_hex(16)}",
+            kind=ACCOUNT_NOTICE,
+            customer_id=user.pk if isinstance(user, User) else None,
+            recipient=email,
+            facts={
+                "notice_subject": worded.subject,
+                "body": worded.body,
+                "code": context.get("code", ""),
+                "language": get_language(),
+            },
+        )
+        post(message=message, now=clock.now())
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         """Confirm the address and register its account, or neither; a further address becomes the account's own."""

@@ -268,8 +268,9 @@ class KnownIdentifierAdmin(ReadOnlyAdmin):
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(ReadOnlyAdmin):
-    """Mails: what is to be sent, what was sent, and what keeps a mail back."""
+    """Mails: what is to be sent, what was sent, and what keeps a mail back. Not what they say: that opens accounts."""
 
+    exclude = ("facts",)
     list_display = ("key", "kind", "customer", "created_at", "attempts", "sent_at", "dropped_at", "error")
     list_filter = ("kind", ("sent_at", admin.EmptyFieldListFilter), ("dropped_at", admin.EmptyFieldListFilter))
     list_select_related = ("customer",)

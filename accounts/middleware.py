@@ -22,10 +22,13 @@ def reader_time_zone(get_response: Callable[[HttpRequest], HttpResponse]) -> Cal
 
 def zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
     """The zone that the reader has set, if it is one that this machine knows."""
-    if not isinstance(request.user, User):
-        return None
+    return zone_named(request.user.time_zone) if isinstance(request.user, User) else None
+
+
+def zone_named(name: str) -> zoneinfo.ZoneInfo | None:
+    """The zone of this name, if it is one that this machine knows."""
     try:
-        return zoneinfo.ZoneInfo(request.user.time_zone)
+        return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
         return None
 

@@ -40,6 +40,11 @@ class UserQuerySet(models.QuerySet["User"]):
     def unconfirmed(self) -> UserQuerySet:
         return self.filter(registered_at__isnull=True, is_staff=False)
 
+    def told_by_mail(self, *, though_closed: bool = False) -> UserQuerySet:
+        """Who has an account here, and not only with the billing system, and is a customer still."""
+        own = self.filter(models.Q(last_login__isnull=False) | ~models.Q(signup_attribution__has_key="fact"))
+        return own if though_closed else own.filter(closed_at__isnull=True, is_active=True)
+
 
 class UserManager(BaseUserManager["User"]):
     def get_queryset(self) -> UserQuerySet:
@@ -299,6 +304,11 @@ class KnownIdentifier(models.Model):
         return f"{self.kind} of {self.customer_id}"
 
 
+class OutboxMessageQuerySet(models.QuerySet["OutboxMessage"]):
+    def to_send(self, at: datetime) -> OutboxMessageQuerySet:
+        return self.filter(sent_at__isnull=True, dropped_at__isnull=True, due_at__lte=at)
+
+
 class OutboxMessage(models.Model):
     """A mail to send, written in the transaction of what it tells of; `key` lets each be written once.
 
@@ -318,6 +328,8 @@ class OutboxMessage(models.Model):
     error = models.TextField(blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
     dropped_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[OutboxMessageQuerySet] = OutboxMessageQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints = [

@@ -8,6 +8,9 @@ accounts_registered = Signal()
 identity_verified = Signal()
 """An account has passed verification: `user_id` and `now`."""
 
+messages_written = Signal()
+"""Mails are in the outbox, and their transaction has committed: a hint to deliver them."""
+
 payment_method_added = Signal()
 """An account has a payment method on file: `user_id` and `now`."""
 

@@ -261,6 +261,8 @@ ACCOUNT_FORMS = {
     "confirm_email_verification_code": "accounts.forms.ConfirmCodeForm",
 }
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# A change of the password or of a second factor is told by mail.
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 MFA_FORMS = {"add_webauthn": "accounts.passkey_forms.AddPasskeyForm"}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
@@ -293,6 +295,8 @@ USE_TZ = True
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="referrals@example.com")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 EMAIL_TIMEOUT = 10
+# What a mail said, and to which address it went, is forgotten after so many days.
+MAIL_KEPT_DAYS = whole_number("MAIL_KEPT_DAYS", default=30, least=0, most=3650)
 if os.environ.get("EMAIL_URL"):
     vars().update(env.email_url("EMAIL_URL"))
 else:

@@ -19,6 +19,7 @@ OF_THE_DEVELOPER = (
     "SITE_URL",
     "EMAIL_URL",
     "DEFAULT_FROM_EMAIL",
+    "MAIL_KEPT_DAYS",
     "OPERATOR_NAME",
     "HOST",
     "PORT",

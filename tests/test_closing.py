@@ -138,7 +138,7 @@ def test_nobody_registers_through_the_link_any_more(alice: User, client: Client)
     close_account(user_id=alice.pk, now=NOW)
     link = ReferralLink.objects.get(owner=alice)
     assert link.switched_off_at == NOW
-    assert not ReferralLink.objects.working().exists()
+    assert not ReferralLink.objects.working(at=NOW).exists()
     with pytest.raises(UnableToDecide, match="closed"):
         switch_link_on(user_id=alice.pk, **BY)
 

@@ -1,8 +1,11 @@
 """The demo: its people, and the doors that only it has."""
 
+import re
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts import clock
-from accounts.models import ClockOffset, User
+from accounts.models import ClockOffset, OutboxMessage, User
 from accounts.operations.demo_clock import (
     UnableToMoveClock,
     UnableToOpenDemoLogin,
@@ -29,6 +32,7 @@ from referral_site.demo.jobs import send_jobs
 from referral_site.demo.story import FRIEND, LOGINS, REFERRER, STAFF, load_demo
 from referrals.models import Referral, Reward
 from referrals.queries.stages import Stage, stage
+from tests.newcomers import fill_in
 
 PASSWORD = "refer-a-friend"
 
@@ -314,6 +318,49 @@ def test_mail_is_listed_newest_first(demo: None, db: None, client: Client, setti
     assert page.index("Code SECOND") < page.index("Code FIRST1")
     assert "Grüße &lt;b&gt;SECOND&lt;/b&gt;" in page
     assert "second@example.com" in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mail_is_shown_as_html_with_no_right_but_to_its_own_styles(
+    demo: None, client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    settings.EMAIL_FILE_PATH = str(tmp_path)
+    fill_in(client, "bob@example.com")
+    listed = client.get("/dev/mail/")
+    assert "frame-src 'self'" in listed["Content-Security-Policy"]
+    address = re.search(r'<iframe src="(/dev/mail/[^"]+/)"', listed.content.decode())
+    assert address
+    page = client.get(address[1])
+    html, policy = page.content.decode(), page["Content-Security-Policy"]
+    assert "Your code to confirm this e-mail address:" in html
+    assert "style=" not in html
+    assert ("unsafe" not in policy, "sandbox" in policy, "frame-ancestors 'self'" in policy) == (True, True, True)
+    for sheet in re.findall("<style>(.*?)</style>", html, re.DOTALL):
+        assert b64encode(sha256(sheet.encode()).digest()).decode() in policy
+    assert page["X-Frame-Options"] == "SAMEORIGIN"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("place", ["nothing-0", "0", "secret-0", "-0"])
+def test_mail_that_is_not_there_is_404(
+    demo: None, client: Client, settings: Settings, tmp_path: Path, place: str
+) -> None:
+    settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "secret.log").write_text("Subject: secret\n\n<b>secret</b>")
+    assert client.get(f"/dev/mail/{place}/").status_code == 404
+
+
+def test_story_is_history_and_mails_nobody(story: datetime) -> None:
+    assert not OutboxMessage.objects.exists()
+
+
+def test_clock_that_moves_brings_the_mails_of_what_happens(story: datetime, worker: None, client: Client) -> None:
+    signed_in(client).post("/dev/clock/", {"days": "30"})
+    arrived = OutboxMessage.objects.filter(customer__email=REFERRER, kind="credit_arrived")
+    assert arrived.exists()
+    assert not arrived.filter(sent_at=None).exists()
 
 
 @pytest.mark.django_db

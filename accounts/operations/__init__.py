@@ -5,7 +5,15 @@ from accounts.operations.eligibility import UnableToMoveEligibility, give_eligib
 from accounts.operations.identifiers import card_digest, keyed_digest, remember_identifier
 from accounts.operations.imports import AccountFact, import_accounts
 from accounts.operations.known_addresses import address_digest, known_by_address, remember_address
-from accounts.operations.outbox import Message, write_messages
+from accounts.operations.outbox import (
+    Delivered,
+    Message,
+    deliver,
+    empty_outbox,
+    post,
+    whom_to_tell,
+    write_messages,
+)
 from accounts.operations.parking import (
     MOST_AT_ONCE,
     POISON,
@@ -50,6 +58,7 @@ __all__ = [
     "MOST_AT_ONCE",
     "POISON",
     "AccountFact",
+    "Delivered",
     "Identity",
     "Message",
     "Parked",
@@ -72,8 +81,10 @@ __all__ = [
     "clear_parked",
     "confirm_address",
     "decide_verification",
+    "deliver",
     "discard_unconfirmed",
     "do_all_but_poison",
+    "empty_outbox",
     "finish_run",
     "give_eligibility",
     "identity_digest",
@@ -88,6 +99,7 @@ __all__ = [
     "park_facts",
     "parked_keys",
     "pass_verification",
+    "post",
     "refuse_verification",
     "register",
     "remember_address",
@@ -99,5 +111,6 @@ __all__ = [
     "sign_up",
     "start_run",
     "submit_verification",
+    "whom_to_tell",
     "write_messages",
 ]

@@ -12,6 +12,7 @@ from credits.operations.coupons import (
 )
 from credits.operations.debts import DebtSettlement, NewDebt, open_debts, settle_debts, write_off_debts
 from credits.operations.redemptions import RedemptionFact, UnableToRedeem, record_redemptions, redeem
+from credits.operations.reminders import remind_expiring
 from credits.operations.returns import UnableToGiveBack, give_back
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "open_debts",
     "record_redemptions",
     "redeem",
+    "remind_expiring",
     "revoke_amounts",
     "revoke_coupons",
     "settle_debts",

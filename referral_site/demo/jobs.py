@@ -9,6 +9,8 @@ from celery import Task
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from accounts.tasks import deliver_outbox
+from credits.tasks import remind_expiring
 from referral_site.demo.queries import is_all_settled
 from referrals import tasks
 
@@ -20,6 +22,8 @@ JOBS: Sequence[Task] = (  # type: ignore[type-arg]
     tasks.pay_referrers,
     tasks.pay_bonuses,
     tasks.expire_coupons,
+    remind_expiring,
+    deliver_outbox,
 )
 LONGEST_WAIT = timedelta(seconds=5)
 PAUSE = timedelta(milliseconds=50)

@@ -5,6 +5,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from csp import constants as csp
+from csp.decorators import csp_replace, csp_update
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
@@ -12,6 +14,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import clock
@@ -19,7 +22,7 @@ from accounts.models import User
 from accounts.operations.demo_clock import UnableToMoveClock, move_clock
 from referral_site.demo.forms import STEPS, MoveClockForm
 from referral_site.demo.jobs import run_jobs
-from referral_site.demo.mail import newest_mails
+from referral_site.demo.mail import mail_at, newest_mails, page_of
 from referral_site.demo.operations import PURCHASE, UnableToBuy, UnableToRefund, buy, refund_last_purchase
 from referral_site.demo.queries import referral_of
 from referral_site.demo.story import FRIEND, REFERRER, STAFF
@@ -72,11 +75,38 @@ def move(request: HttpRequest) -> HttpResponse:
 
 @demo_only
 @require_safe
+@csp_update({"frame-src": [csp.SELF]})
 def mail(request: HttpRequest) -> HttpResponse:
     """List the mails that were sent, the newest first."""
-    folder = getattr(settings, "EMAIL_FILE_PATH", None)
-    mails = newest_mails(Path(folder)) if folder else []
+    folder = mail_folder()
+    mails = newest_mails(folder) if folder else []
     return render(request, "demo/mail.html", {"mails": mails, "in_files": bool(folder)})
+
+
+@demo_only
+@require_safe
+@xframe_options_sameorigin
+def mail_page(request: HttpRequest, place: str) -> HttpResponseBase:
+    """Show one mail's HTML alone, with no right to do anything but to look as its own styles say."""
+    folder = mail_folder()
+    found = mail_at(folder, place) if folder else None
+    if found is None or not found.html:
+        raise Http404
+    page = page_of(found.html)
+    policy = {"default-src": [csp.NONE], "style-src": page.style_hashes, "frame-ancestors": [csp.SELF]}
+    policy["sandbox"] = ["allow-top-navigation-by-user-activation"]
+
+    @csp_replace(policy)
+    def alone(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(page.html)
+
+    return alone(request)
+
+
+def mail_folder() -> Path | None:
+    """Where mails lie; nowhere, where they are really sent."""
+    folder = getattr(settings, "EMAIL_FILE_PATH", None)
+    return Path(folder) if folder else None
 
 
 @demo_only

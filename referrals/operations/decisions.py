@@ -21,6 +21,7 @@ from credits.models import Coupon, CouponKind, CreditAccount
 from credits.operations import lock_accounts, revoke_coupons
 from referrals.models import Decision, DecisionReason, FraudFlag, Referral, ReferralLink
 from referrals.operations.enterprise import grant_enterprise_difference, welcome_verified
+from referrals.operations.mails import tell_account, tell_of_refusals, tell_of_review, tell_of_revoked_welcome
 from referrals.operations.registration import give_welcome
 from referrals.operations.tracking import recompute
 
@@ -91,7 +92,7 @@ def open_flag(
         raise UnableToDecide("rule")
     if severity not in FraudFlag.Severity.values:
         raise UnableToDecide("severity")
-    _lock_referrals([referral_id])
+    (referral,) = _lock_referrals([referral_id])
     flag_id = _insert_flag(referral_id, rule, severity, evidence, now)
     if flag_id is None:
         if actor is not None:
@@ -100,6 +101,8 @@ def open_flag(
     _keep_held([referral_id])
     action = Decision.Action.HOLD if severity == FraudFlag.Severity.HOLD else Decision.Action.NOTE
     _record(action, actor, reason, now, referral_id=referral_id, flag_id=flag_id)
+    if severity == FraudFlag.Severity.HOLD and not referral.held:
+        tell_of_review(kind="reward_held", referral=referral, cause=flag_id, now=now)
     return FraudFlag.objects.get(pk=flag_id)
 
 
@@ -116,12 +119,14 @@ def release_flag(*, flag_id: int, actor: User | None, reason: str, now: datetime
     if flag is None:
         raise UnableToDecide("unknown")
     lock_accounts(customer_ids=[flag.referral.friend_id])
-    _lock_referrals([flag.referral_id])
+    (was,) = _lock_referrals([flag.referral_id])
     if not _close_flags(FraudFlag.objects.filter(pk=flag_id), FraudFlag.Outcome.RELEASED, now):
         raise UnableToDecide("already")
     _keep_held([flag.referral_id])
     give_welcome(user_ids=[flag.referral.friend_id], now=now)
     _record(Decision.Action.RELEASE, actor, reason, now, referral_id=flag.referral_id, flag_id=flag_id)
+    if was.held and not Referral.objects.filter(pk=was.pk, held=True).exists():
+        tell_of_review(kind="reward_released", referral=was, cause=flag_id, now=now)
 
 
 @retried
@@ -157,7 +162,8 @@ def lift_refusal(*, referral_id: int, actor: User | None, reason: str, now: date
     _welcome_coupons([referral]).filter(customer__customer__closed_at=None).update(withdrawn_at=None)
     give_welcome(user_ids=[referral.friend_id], now=now)
     grant_enterprise_difference(user_id=referral.friend_id, now=now)
-    _record(Decision.Action.LIFT_REFUSAL, actor, reason, now, referral_id=referral_id)
+    decision = _record(Decision.Action.LIFT_REFUSAL, actor, reason, now, referral_id=referral_id)
+    tell_of_review(kind="reward_restored", referral=referral, cause=decision.pk, now=now)
 
 
 @retried
@@ -184,7 +190,8 @@ def disqualify(
     _lock_referrals(chosen)
     CreditAccount.objects.filter(pk=user_id, frozen_at=None).update(frozen_at=now)
     ReferralLink.objects.filter(owner_id=user_id, switched_off_at=None).update(switched_off_at=now)
-    _record(Decision.Action.DISQUALIFY, actor, reason, now, customer_id=user_id)
+    decision = _record(Decision.Action.DISQUALIFY, actor, reason, now, customer_id=user_id)
+    tell_account(kind="account_disqualified", customer_id=user_id, cause=decision.pk, now=now)
     _refuse_locked(chosen, actor, reason, now)
 
 
@@ -209,7 +216,8 @@ def reinstate(*, user_id: int, actor: User | None, reason: str, now: datetime) -
     if account.closed_at is None:
         ReferralLink.objects.filter(owner_id=user_id, switched_off_at=off_since).update(switched_off_at=None)
     welcome_verified(user_id=user_id, now=now)  # what verification would have brought meanwhile
-    _record(Decision.Action.REINSTATE, actor, reason, now, customer_id=user_id)
+    decision = _record(Decision.Action.REINSTATE, actor, reason, now, customer_id=user_id)
+    tell_account(kind="account_reinstated", customer_id=user_id, cause=decision.pk, now=now)
 
 
 @retried
@@ -297,10 +305,14 @@ def _refuse_locked(referral_ids: Sequence[int], actor: User | None, reason: str,
     _close_flags(FraudFlag.objects.filter(referral_id__in=referral_ids), FraudFlag.Outcome.REFUSED, now)
     _keep_held(referral_ids)
     refused = list(Referral.objects.filter(pk__in=referral_ids).order_by("pk"))
+    decisions = []
     for referral in refused:
         coupons = list(_welcome_coupons([referral]).values_list("pk", flat=True))
-        revoke_coupons(coupon_ids=coupons, at=now, now=now, reference=f"refusal:{referral.pk}", withdraw=True)
-        _record(Decision.Action.REFUSE, actor, reason, now, referral_id=referral.pk)
+        left = revoke_coupons(coupon_ids=coupons, at=now, now=now, reference=f"refusal:{referral.pk}", withdraw=True)
+        decisions.append(_record(Decision.Action.REFUSE, actor, reason, now, referral_id=referral.pk))
+        tell_of_revoked_welcome(customer_id=referral.friend_id, cause=decisions[-1].pk, amount=left, now=now)
+    if decisions:
+        tell_of_refusals(referrals=refused, cause=decisions[0].pk, now=now)
     # A trial that waited for a hold waits no longer; the welcome credit is not a refused friend's.
     give_welcome(user_ids=[referral.friend_id for referral in refused], now=now)
 
@@ -348,7 +360,7 @@ def _record(
     referral_id: int | None = None,
     customer_id: int | None = None,
     flag_id: int | None = None,
-) -> None:
+) -> Decision:
     decision = Decision.objects.create(
         action=action,
         actor=actor,
@@ -358,3 +370,4 @@ def _record(
         flag_id=flag_id,
     )
     DecisionReason.objects.create(decision=decision, text=reason.strip())
+    return decision

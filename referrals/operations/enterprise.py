@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from accounts.retries import retried
 from credits.operations import NewCoupon, issue_coupons, lock_accounts
 from referrals.operations.links import give_link
+from referrals.operations.mails import tell_of_gifts
 
 # What was given first says what is still missing, and until when it can be used: an account that was an enterprise from
 # the start misses nothing. Welcome credit that a refusal has withdrawn does not come back, nor does a part of it.
@@ -46,7 +47,9 @@ def grant_enterprise_difference(*, user_id: int, now: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(DIFFERENCES, {"user": user_id, "now": now})
         missing = [NewCoupon(*row) for row in cursor.fetchall()]
-    return len(issue_coupons(coupons=missing, now=now))
+    issued = issue_coupons(coupons=missing, now=now)
+    tell_of_gifts(coupon_ids=issued.values(), customer_ids=[user_id], now=now)
+    return len(issued)
 
 
 @retried

@@ -13,6 +13,7 @@ from accounts.retries import retried
 from credits.models import CouponKind
 from credits.operations import NewCoupon, issue_coupons, lock_accounts, open_accounts
 from referrals.models import ReferralLink
+from referrals.operations.mails import tell_of_friends, tell_of_gifts
 
 CHUNK = 10_000
 
@@ -112,6 +113,8 @@ def admit(*, user_ids: Sequence[int], now: datetime) -> None:
         known = known_by_address(user_ids=chunk) if links else []
         with connection.cursor() as cursor:
             cursor.execute(REFER, {"users": chunk, "working_links": links, "known": known, "now": now})
+        if links:
+            tell_of_friends(friend_ids=chunk, now=now)
         _give(chunk, given_at=None, now=now)
 
 
@@ -139,4 +142,5 @@ def _give(user_ids: list[int], *, given_at: datetime | None, now: datetime) -> N
     with connection.cursor() as cursor:
         cursor.execute(ENTITLED, {"users": user_ids})
         entitled = [_Entitled(*row) for row in cursor.fetchall()]
-    issue_coupons(coupons=[coupon for one in entitled for coupon in one.coupons(given_at)], now=now)
+    issued = issue_coupons(coupons=[coupon for one in entitled for coupon in one.coupons(given_at)], now=now)
+    tell_of_gifts(coupon_ids=issued.values(), customer_ids=user_ids, now=now)

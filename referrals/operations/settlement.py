@@ -34,6 +34,7 @@ from credits.operations import (
     settle_debts,
 )
 from referrals.operations import settlement_sql as sql
+from referrals.operations.mails import tell_of_settlement
 from referrals.operations.plain_grants import grant_plain
 from referrals.operations.tracking import track
 from referrals.reckoning import DueReferral, OpenDebt, Outcome, RewardCoupon, reckon
@@ -153,6 +154,8 @@ def _settle_chunk(
         done += Settled(granted=plain.rewards, amount=plain.amount)
         if left := set(due).difference(plain.referrals):
             done += _settle_reckoned(left, as_of, now)
+        if done.granted or done.clawed_back:
+            tell_of_settlement(customer_ids=locked, referral_ids=due, as_of=as_of, now=now)
     return done, set(locked)
 
 

@@ -17,7 +17,9 @@ from accounts.operations import (
     park,
     parked_keys,
 )
+from accounts.operations.outbox import NEWS
 from accounts.retries import retried
+from referrals.operations.mails import tell_of_qualified
 
 BATCHES_AT_ONCE = 20
 REFERRALS_AT_ONCE = 10_000
@@ -82,16 +84,19 @@ WITH tracked AS MATERIALIZED (
                least(round(bonus_rate * greatest(0, in_window - qualifying_threshold), 2), cap_per_friend - payout)
            END AS bonus
     FROM spend
+), moved AS (
+    UPDATE referrals_referral AS referral
+    SET qualifying_spend = qualifying, window_spend = in_window, qualified_at = earned.qualified_at,
+        payout_due_at = earned.payout_due_at, payout_earned = payout, bonus_earned = bonus,
+        tracked_at = coalesce(tracked_at, %(now)s)
+    FROM earned
+    WHERE referral.id = earned.id AND (
+        tracked_at IS NULL OR
+        (qualifying_spend, window_spend, referral.qualified_at, referral.payout_due_at, payout_earned, bonus_earned)
+        IS DISTINCT FROM (qualifying, in_window, earned.qualified_at, earned.payout_due_at, payout, bonus))
+    RETURNING referral.id, referral.qualified_at
 )
-UPDATE referrals_referral AS referral
-SET qualifying_spend = qualifying, window_spend = in_window, qualified_at = earned.qualified_at,
-    payout_due_at = earned.payout_due_at, payout_earned = payout, bonus_earned = bonus,
-    tracked_at = coalesce(tracked_at, %(now)s)
-FROM earned
-WHERE referral.id = earned.id AND (
-    tracked_at IS NULL OR
-    (qualifying_spend, window_spend, referral.qualified_at, referral.payout_due_at, payout_earned, bonus_earned)
-    IS DISTINCT FROM (qualifying, in_window, earned.qualified_at, earned.payout_due_at, payout, bonus))
+SELECT id FROM moved WHERE qualified_at >= %(news)s
 """
 
 
@@ -118,9 +123,15 @@ def track(*, now: datetime, wait: bool = True) -> int:
 
 
 def recompute(*, referral_ids: Sequence[int], now: datetime) -> None:
-    """Recompute these referrals from all committed spend. The caller has locked them in an earlier statement."""
+    """Recompute these referrals from all committed spend, and tell the referrers of friends who have qualified.
+
+    The caller has locked them in an earlier statement.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(RECOMPUTE, {"referrals": bigints(referral_ids), "now": now})
+        cursor.execute(RECOMPUTE, {"referrals": bigints(referral_ids), "now": now, "news": now - NEWS})
+        qualified = [row[0] for row in cursor.fetchall()]
+    if qualified:
+        tell_of_qualified(referral_ids=qualified, now=now)
 
 
 @retried

@@ -20,7 +20,7 @@ def meanwhile(place: Any, recomputes: Callable[[], object], job: Callable[[], ob
     """Let the first recomputation that `recomputes` asks for in the module `place` have read what there is; then do
     `job`, and let the recomputation write once that has ended, or waits for it too.
     """
-    recompute, slow = tracking.recompute, tracking.RECOMPUTE.replace("FROM earned\nWHERE", WRITE_LATE)
+    recompute, slow = tracking.recompute, tracking.RECOMPUTE.replace("FROM earned\n    WHERE", WRITE_LATE)
     assert slow != tracking.RECOMPUTE
     closed, reading, done = threading.Event(), threading.Event(), threading.Event()
 
