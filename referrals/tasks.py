@@ -6,9 +6,9 @@ from celery import shared_task
 from redis.exceptions import RedisError
 
 from accounts import clock
-from referrals import operations
 from referrals.operations import Due, settle, track
 from referrals.operations import discard_unconfirmed as discard
+from referrals.operations import flush_visits as flush
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def discard_unconfirmed() -> int:
 def flush_visits() -> int:
     """Write the visits that have been counted since the last time."""
     try:
-        return operations.flush_visits(now=clock.now())
+        return flush(now=clock.now())
     except (RedisError, OSError) as fault:
         logger.warning("Visits stay where they are: %s", type(fault).__name__)
         return 0

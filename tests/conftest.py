@@ -36,7 +36,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "referral_site.settings"
 
 import pgtrigger
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import connection
 from django.test import TransactionTestCase
 from hypothesis import HealthCheck
@@ -90,9 +90,10 @@ def restore_database(case: TransactionTestCase) -> None:
 
 @pytest.fixture(autouse=True)
 def empty_cache(request: pytest.FixtureRequest) -> None:
-    """Start every test that has a database with an empty cache: rate limits are kept there."""
+    """Start every test that has a database with empty caches: rate limits, visits and remembered pages are there."""
     if request.node.get_closest_marker("django_db"):
-        cache.clear()
+        for cache in caches.all(initialized_only=False):
+            cache.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,8 @@ def offer(*, at: datetime) -> Offer:
 
 
 def working_link(*, code: str) -> ReferralLink | None:
-    """Return the link with this code if it brings referrals, however its letters are typed."""
-    return ReferralLink.objects.working().filter(code__in={code, code.lower()}).first()
+    """Return the link with this code if it brings referrals, with its owner, however its letters are typed."""
+    return ReferralLink.objects.working().select_related("owner").filter(code__in={code, code.lower()}).first()
 
 
 def is_link(*, code: str) -> bool:
