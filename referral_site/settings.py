@@ -172,12 +172,6 @@ CACHES = {
         # Seconds. A cache that is down or slow must not hold up a page.
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 1, "retry": Retry(NoBackoff(), 1)},
     },
-    # What each process remembers by itself for a few seconds: pages that are the same for every visitor.
-    "process": {
-        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        "LOCATION": "process",
-        "OPTIONS": {"MAX_ENTRIES": 1000},
-    },
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 

@@ -15,6 +15,11 @@ from referrals.queries.links import working_link
 SIGNER = signing.Signer(salt="referrals.forms.brought_code")
 
 
+def sign_brought(code: str) -> str:
+    """A code as the form carries it when the page has brought it; nothing where it has brought none."""
+    return SIGNER.sign(code) if code else ""
+
+
 class SignUpForm(AccountSignUpForm):
     """Sign-up with a referral code in plain sight: brought by the link last visited, or typed, or none."""
 
@@ -33,7 +38,7 @@ class SignUpForm(AccountSignUpForm):
         super().__init__(*args, **kwargs)
         self.brought = brought
         self.fields["referral_code"].initial = brought
-        self.fields["brought_code"].initial = SIGNER.sign(brought) if brought else ""
+        self.fields["brought_code"].initial = sign_brought(brought)
 
     def clean_referral_code(self) -> str:
         """Take the code of a link that works; a whole link will do."""

@@ -7,7 +7,6 @@ found there and goes first. What a Valkey that has crashed brings back of a batc
 database knows it.
 """
 
-import atexit
 import logging
 import os
 import secrets
@@ -16,7 +15,8 @@ from collections import Counter
 from contextlib import suppress
 from datetime import date
 from functools import cache
-from typing import NamedTuple
+from multiprocessing.util import Finalize
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from redis import Redis
@@ -66,7 +66,8 @@ class Tally:
             self._sums[visit] += 1
         if self._pid != os.getpid():
             self._start()
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def hand_over(self) -> None:
         """Bring to Valkey what has been counted; lost where it is down, since nobody knows how much of it arrived."""
@@ -86,7 +87,8 @@ class Tally:
     def _start(self) -> None:
         self._pid = os.getpid()  # a fork has no thread of its parent
         threading.Thread(target=self._run, name="visits", daemon=True).start()
-        atexit.register(self.hand_over)
+        # Not atexit, which the end of a web server's worker passes over.
+        Finalize(None, self.hand_over, exitpriority=10)
 
     def _run(self) -> None:
         pause = threading.Event()
@@ -100,17 +102,17 @@ tally = Tally()
 
 
 @cache
-def client() -> "Redis":
+def client() -> Redis:
     """The server of the cache, with its short patience."""
-    server = settings.CACHES["default"]
-    return Redis.from_url(server["LOCATION"], **server["OPTIONS"])
+    server: dict[str, Any] = settings.CACHES["default"]
+    return Redis.from_url(server["LOCATION"], decode_responses=True, **server["OPTIONS"])
 
 
 def next_batch() -> Batch | None:
     """Return the batch that is set aside, else set aside what has been counted; None where there is nothing."""
     with suppress(ResponseError):  # nothing has been counted
         client().renamenx(COUNTING, SET_ASIDE)
-    fields = {name.decode(): number.decode() for name, number in client().hgetall(SET_ASIDE).items()}
+    fields = {str(name): str(number) for name, number in client().hgetall(SET_ASIDE).items()}
     if not fields:
         return None
     batch_id = fields.pop(ID)

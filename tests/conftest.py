@@ -36,13 +36,14 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "referral_site.settings"
 
 import pgtrigger
 from django.conf import settings
-from django.core.cache import caches
+from django.core.cache import cache
 from django.db import connection
 from django.test import TransactionTestCase
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from referral_site import embedded
+from referrals.remembered import Remembered
 from tests import books, pristine
 
 # As many random histories as the issue asks for, with no deadline: a history takes as long as its database takes.
@@ -90,10 +91,10 @@ def restore_database(case: TransactionTestCase) -> None:
 
 @pytest.fixture(autouse=True)
 def empty_cache(request: pytest.FixtureRequest) -> None:
-    """Start every test that has a database with empty caches: rate limits, visits and remembered pages are there."""
+    """Start every test that has a database with an empty cache: rate limits and visits are kept there."""
     if request.node.get_closest_marker("django_db"):
-        for cache in caches.all(initialized_only=False):
-            cache.clear()
+        cache.clear()
+        Remembered.forget_all()
 
 
 @pytest.fixture(autouse=True)

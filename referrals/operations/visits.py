@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -59,7 +60,7 @@ def record_visits(*, batch_id: str, visits: Mapping[Visit, int], now: datetime) 
     """
     if not visits:
         return 0
-    parameters = {
+    parameters: dict[str, Any] = {
         "flush_id": batch_id,
         "total": sum(visits.values()),
         "now": now,

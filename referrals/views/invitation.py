@@ -1,71 +1,94 @@
 """A customer's link: the page that a friend sees, its visit, and the picture of its preview."""
 
+import secrets
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.core.cache import caches
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
-from django.middleware.csrf import get_token
+from django.middleware.csrf import CSRF_SECRET_LENGTH, get_token
 from django.shortcuts import redirect, render
-from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_safe
 
 from accounts import clock
+from accounts.models import User
 from referrals import visits
-from referrals.forms import SignUpForm
+from referrals.forms import sign_brought
 from referrals.models import Channel
+from referrals.pages import Kind, page_of
 from referrals.people import is_person
 from referrals.picture import Picture, picture_of
+from referrals.placeholders import WORDED
 from referrals.queries.links import is_link, is_own_link, offer, working_link
 from referrals.queries.programme import started_terms
+from referrals.remembered import Remembered
 from referrals.tally import Visit, tally
 
-# Seconds for which a process shows a page as it is: so late a link that is switched off, or new terms, may be seen.
-# What a sign-up brings is decided by the database.
+# Seconds for which a process believes what it has read of a link and the offer: so late a link that is switched off, or
+# new terms, may be seen. What a sign-up brings is decided by the database.
 FRESH = 3
-# Stands in a remembered page where each visitor's own token goes.
-TOKEN = "the-visitors-own-token"  # noqa: S105
 CODE_LENGTH = 32
+CHANNELS = frozenset(Channel.values)
 PICTURE_AGE = timedelta(days=30)
+# As never_cache has it, without its reckoning for each response.
+NEVER_KEPT = {"Cache-Control": "max-age=0, no-cache, no-store, must-revalidate, private"}
 
 
 class Invitation(NamedTuple):
-    """The page of a code as every visitor sees it, and what a visit to it needs to know.
+    """What a visit to a code needs to know.
 
-    `link_id` and `code` are those of a link that works; `is_known`: there is a link, working or not; `days` is how long
-    a visit counts; `ahead` is how far the clock runs ahead.
+    `link_id`, `code`, `brought` (the code, signed) and `inviter` (the owner's public first name) are those of a link
+    that works; `is_known`: there is a link, working or not. `terms_id` and `numbers` are the terms in force,
+    `days` is how long a visit counts, `ahead` how far the clock runs ahead.
     """
 
-    page: str
     link_id: int | None
     code: str
+    brought: str
+    inviter: str
     is_known: bool
+    terms_id: int
+    numbers: tuple[object, ...]
+    trial_products: int
     days: int
     ahead: timedelta
 
+    def page(self, now: datetime, *, with_form: bool, token: str = "") -> str:
+        """The page as this visitor sees it."""
+        kind = Kind(
+            get_language() or settings.LANGUAGE_CODE,
+            bool(self.code),
+            bool(self.inviter),
+            with_form,
+            self.terms_id,
+            self.numbers,
+            self.trial_products,
+            f"{now:%Y-%m-%d %H:%M}" if settings.DEMO else "",
+        )
+        return page_of(kind, code=self.code, brought=self.brought, inviter=self.inviter, token=token)
+
 
 @require_safe
-@never_cache
 def link(request: HttpRequest, code: str) -> HttpResponse:
     """What a newcomer gets through this link, and the way in; the browser remembers the code, and the visit counts."""
-    if request.user.is_authenticated:
-        return answer_customer(request, code)
+    if isinstance(request.user, User):
+        return answer_customer(request, request.user, code)
+    found = invitation(code)
+    now = timezone.now() + found.ahead
     if not is_person(request):
-        return HttpResponse(invitation(code, with_form=False).page, headers={"Vary": "Sec-Purpose, User-Agent"})
-    found = invitation(code, with_form=True)
-    response = HttpResponse(found.page.replace(TOKEN, get_token(request)))
-    receive(request, response, found, now=timezone.now() + found.ahead)
+        return HttpResponse(found.page(now, with_form=False), headers={**NEVER_KEPT, "Vary": "Sec-Purpose, User-Agent"})
+    response = HttpResponse(found.page(now, with_form=True, token=form_token(request)), headers=NEVER_KEPT)
+    receive(request, response, found, now=now)
     return response
 
 
-def answer_customer(request: HttpRequest, code: str) -> HttpResponse:
+@never_cache
+def answer_customer(request: HttpRequest, customer: User, code: str) -> HttpResponse:
     """Lead the link's owner to their own page; tell another customer that they have an account."""
-    if is_own_link(code=code, user_id=request.user.pk):
+    if is_own_link(code=code, user_id=customer.pk):
         return redirect("console:refer")
     return render(request, "referrals/link_of_a_customer.html")
 
@@ -82,47 +105,47 @@ def receive(request: HttpRequest, response: HttpResponse, found: Invitation, *, 
 
 def channel(request: HttpRequest) -> str:
     """How the link was handed on, as its mark says."""
-    mark = request.GET.get("via", "").lower()
-    return mark if mark in Channel else Channel.LINK
+    mark = request.GET.get("via", "").lower() if request.META.get("QUERY_STRING") else ""
+    return mark if mark in CHANNELS else Channel.LINK.value
 
 
-def invitation(code: str, *, with_form: bool) -> Invitation:
-    """Return the page of a code, at most FRESH seconds old."""
-    code = code.lower() if len(code) <= CODE_LENGTH else "-"
-    remembered = caches["process"]
-    key = f"{'form' if with_form else 'preview'}:{get_language()}:{code}"
-    kept: Invitation | None = remembered.get(key)
-    if kept is None:
-        kept = write_invitation(code, with_form=with_form)
-        remembered.set(key, kept, FRESH)
-    return kept
+def form_token(request: HttpRequest) -> str:
+    """The CSRF token of the form, with its cookie.
+
+    A first visitor's secret is Django's in all but the making, which takes Django as long as all else here: it stands
+    in this page as it is, and masked in every later one, as Django has it.
+    """
+    if "CSRF_COOKIE" not in request.META:
+        request.META.update(CSRF_COOKIE=secrets.token_hex(CSRF_SECRET_LENGTH // 2), CSRF_COOKIE_NEEDS_UPDATE=True)
+        return str(request.META["CSRF_COOKIE"])
+    return get_token(request)
 
 
-def write_invitation(code: str, *, with_form: bool) -> Invitation:
-    """Write the page of a code: without a form for those who fill in none, who get no cookie either."""
+def invitation(code: str) -> Invitation:
+    """Return what is known of a code, at most FRESH seconds old."""
+    return known.get(code.lower() if len(code) <= CODE_LENGTH else "-")
+
+
+def look_up(code: str) -> Invitation:
+    """Read what there is of a code, and what the programme offers."""
     ahead = clock.offset()
-    found, offered = working_link(code=code), offer(at=timezone.now() + ahead)
-    page = render_to_string(
-        "referrals/link.html",
-        {
-            "link": found,
-            "inviter": found.owner.public_first_name if found else "",
-            "offer": offered,
-            "form": SignUpForm(brought=found.code if found else "") if with_form else None,
-            "csrf_token": TOKEN,
-            "site": settings.SITE_URL,
-            "picture": picture_address("friend" if found else "trial", offered.terms.pk),
-        },
-    )
-    is_known = found is not None or is_link(code=code)
+    found, (terms, trial_products) = working_link(code=code), offer(at=timezone.now() + ahead)
+    link_id, own_code, inviter = (found.pk, found.code, found.owner.public_first_name) if found else (None, "", "")
     return Invitation(
-        page, found.pk if found else None, found.code if found else "", is_known, offered.terms.attribution_days, ahead
+        link_id=link_id,
+        code=own_code,
+        brought=sign_brought(own_code),
+        inviter=inviter,
+        is_known=found is not None or is_link(code=code),
+        terms_id=terms.pk,
+        numbers=tuple(getattr(terms, name) for name in WORDED),
+        trial_products=trial_products,
+        days=terms.attribution_days,
+        ahead=ahead,
     )
 
 
-def picture_address(kind: str, terms_id: int) -> str:
-    """The address of the picture with the amounts of these terms, in the language of the page."""
-    return reverse("picture", kwargs={"kind": kind, "terms_id": terms_id, "language": get_language()})
+known = Remembered(look_up, seconds=FRESH)
 
 
 @require_safe
