@@ -15,33 +15,50 @@ from django.utils.html import escape
 
 from referrals.forms import SignUpForm
 from referrals.models import ProgrammeTerms
+from referrals.placeholders import WORDED
 from referrals.queries.links import Offer
 
 CODE, BROUGHT, INVITER, TOKEN = "a-place-for-code", "a-place-for-brought", "a-place-for-inviter", "a-place-for-token"
-PLACES = re.compile(f"({CODE}|{BROUGHT}|{INVITER}|{TOKEN})")
+PLACES = re.compile(f"({CODE}|{BROUGHT}|{INVITER})")
 
 
 class Kind(NamedTuple):
     """What makes one page differ from another, but for its visitor.
 
-    `by_name`: the inviter has a public first name; `numbers` are those of the terms; `present` is the demo's, to the
-    minute, which its pages show.
+    `present` is the demo's, to the minute, which its pages show; `by_name`: the inviter has a public first name;
+    `numbers` are those of the terms.
     """
 
     language: str
+    with_form: bool
+    present: str
     is_invited: bool
     by_name: bool
-    with_form: bool
     terms_id: int
     numbers: tuple[object, ...]
     trial_products: int
-    present: str
 
 
-def page_of(kind: Kind, *, code: str, brought: str, inviter: str, token: str) -> str:
+def numbers_of(offered: Offer) -> tuple[tuple[object, ...], int]:
+    """What the page says of an offer."""
+    return tuple(getattr(offered.terms, name) for name in WORDED), offered.trial_products
+
+
+class Page(NamedTuple):
+    """A page for one code: what stands before the visitor's token and what after each of its places."""
+
+    parts: list[bytes]
+
+    def with_token(self, token: str) -> bytes:
+        """The page as one visitor gets it."""
+        return token.encode().join(self.parts)
+
+
+def page_of(kind: Kind, *, code: str, brought: str, inviter: str) -> Page:
     """Return a page of this kind; `brought` is the code as SignUpForm has it signed."""
-    values = {CODE: code, BROUGHT: brought, INVITER: escape(inviter), TOKEN: token}
-    return "".join([values.get(part, part) for part in parts_of(kind)])
+    values = {CODE: code, BROUGHT: brought, INVITER: escape(inviter)}
+    filled_in = "".join([values.get(part, part) for part in parts_of(kind)])
+    return Page(filled_in.encode().split(TOKEN.encode()))
 
 
 @lru_cache(maxsize=200)

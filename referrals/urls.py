@@ -6,12 +6,12 @@ from referrals.views import invitation, landing
 from referrals.views.sign_up import SignUpView
 
 urlpatterns = [
+    path("r/<slug:code>/", invitation.link, name="link"),
+    path("r/<slug:code>", invitation.link),
     path("", landing.landing, name="landing"),
     path("free-trial/", landing.free_trial, name="free_trial"),
     path("terms/", landing.terms, name="terms"),
     path("privacy/", landing.privacy, name="privacy"),
-    path("r/<slug:code>/", invitation.link, name="link"),
-    path("r/<slug:code>", invitation.link),
     re_path(
         r"^invitation/(?P<kind>friend|trial)-(?P<terms_id>[0-9]{1,18})-(?P<language>[a-z]{2,3})\.png$",
         invitation.picture,

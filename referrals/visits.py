@@ -6,12 +6,16 @@ Beside it stand the links that the browser has visited on that day (of UTC), so 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
-from django.conf import settings
+from django.core.signing import TimestampSigner, get_cookie_signer
 from django.http import HttpRequest, HttpResponseBase
+
+from referrals.cookies import put
 
 COOKIE = "referral"
 SALT = "referrals.visits"
+SEPARATOR = "|"  # of those that a cookie holds as they are
 # A browser that visits more links on one day is counted again.
 MOST_SEEN = 10
 
@@ -30,12 +34,18 @@ class Memory:
         return self.seen if self.visited_at.date() == now.date() else ()
 
 
+@cache
+def signer() -> TimestampSigner:
+    """The signer of Django's signed cookies, made once."""
+    return get_cookie_signer(salt=COOKIE + SALT)
+
+
 def memory(request: HttpRequest) -> Memory | None:
     """Return what the browser remembers; None where it remembers nothing or its cookie was changed."""
     kept = request.get_signed_cookie(COOKIE, default="", salt=SALT)
     if not kept:
         return None
-    code, visited_at, *seen = kept.split(" ")
+    code, visited_at, *seen = kept.split(SEPARATOR)
     return Memory(code, datetime.fromisoformat(visited_at), seen)
 
 
@@ -71,12 +81,5 @@ def remembered(request: HttpRequest, *, now: datetime, days: int) -> str:
 
 
 def _keep(response: HttpResponseBase, kept: Memory, *, days: int) -> None:
-    response.set_signed_cookie(
-        COOKIE,
-        " ".join([kept.code, kept.visited_at.isoformat(), *kept.seen]),
-        salt=SALT,
-        max_age=timedelta(days=days),
-        httponly=True,
-        samesite="Lax",
-        secure=settings.PRODUCTION,
-    )
+    value = signer().sign(SEPARATOR.join([kept.code, kept.visited_at.isoformat(), *kept.seen]))
+    put(response, COOKIE, value, max_age=days * 86_400, httponly=True, samesite="Lax")

@@ -1,8 +1,9 @@
 """A customer's link: the page that a friend sees, its visit, and the picture of its preview."""
 
 import secrets
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
@@ -16,13 +17,13 @@ from django.views.decorators.http import require_safe
 from accounts import clock
 from accounts.models import User
 from referrals import visits
+from referrals.cookies import put
 from referrals.forms import sign_brought
 from referrals.models import Channel
-from referrals.pages import Kind, page_of
+from referrals.pages import Kind, Page, numbers_of, page_of
 from referrals.people import is_person
 from referrals.picture import Picture, picture_of
-from referrals.placeholders import WORDED
-from referrals.queries.links import is_link, is_own_link, offer, working_link
+from referrals.queries.links import Offer, is_link, is_own_link, offer, working_link
 from referrals.queries.programme import started_terms
 from referrals.remembered import Remembered
 from referrals.tally import Visit, tally
@@ -33,42 +34,43 @@ FRESH = 3
 CODE_LENGTH = 32
 CHANNELS = frozenset(Channel.values)
 PICTURE_AGE = timedelta(days=30)
+CSRF_COOKIE: dict[str, Any] = {
+    "name": settings.CSRF_COOKIE_NAME,
+    "max_age": settings.CSRF_COOKIE_AGE,
+    "httponly": settings.CSRF_COOKIE_HTTPONLY,
+    "samesite": settings.CSRF_COOKIE_SAMESITE,
+}
 # As never_cache has it, without its reckoning for each response.
 NEVER_KEPT = {"Cache-Control": "max-age=0, no-cache, no-store, must-revalidate, private"}
 
 
-class Invitation(NamedTuple):
+@dataclass(frozen=True)
+class Invitation:
     """What a visit to a code needs to know.
 
-    `link_id`, `code`, `brought` (the code, signed) and `inviter` (the owner's public first name) are those of a link
-    that works; `is_known`: there is a link, working or not. `terms_id` and `numbers` are the terms in force,
-    `days` is how long a visit counts, `ahead` how far the clock runs ahead.
+    `link_id`, `code` and `inviter` (the owner's public first name) are those of a link that works; `is_known`: there is
+    a link, working or not. `offer` is in force, `ahead` is how far the clock runs ahead. `pages` are those written so
+    far; in the demo they show the time.
     """
 
     link_id: int | None
     code: str
-    brought: str
     inviter: str
     is_known: bool
-    terms_id: int
-    numbers: tuple[object, ...]
-    trial_products: int
-    days: int
+    offer: Offer
     ahead: timedelta
+    shows_time: bool
+    pages: dict[tuple[str, bool, str], Page] = field(default_factory=dict)
 
-    def page(self, now: datetime, *, with_form: bool, token: str = "") -> str:
-        """The page as this visitor sees it."""
-        kind = Kind(
-            get_language() or settings.LANGUAGE_CODE,
-            bool(self.code),
-            bool(self.inviter),
-            with_form,
-            self.terms_id,
-            self.numbers,
-            self.trial_products,
-            f"{now:%Y-%m-%d %H:%M}" if settings.DEMO else "",
-        )
-        return page_of(kind, code=self.code, brought=self.brought, inviter=self.inviter, token=token)
+    def page(self, now: datetime, *, with_form: bool) -> Page:
+        """The page in the language of the request."""
+        present = f"{now:%Y-%m-%d %H:%M}" if self.shows_time else ""
+        what = (get_language() or settings.LANGUAGE_CODE, with_form, present)
+        if what not in self.pages:
+            kind = Kind(*what, bool(self.code), bool(self.inviter), self.offer.terms.pk, *numbers_of(self.offer))
+            brought = sign_brought(self.code)
+            self.pages[what] = page_of(kind, code=self.code, brought=brought, inviter=self.inviter)
+        return self.pages[what]
 
 
 @require_safe
@@ -79,8 +81,12 @@ def link(request: HttpRequest, code: str) -> HttpResponse:
     found = invitation(code)
     now = timezone.now() + found.ahead
     if not is_person(request):
-        return HttpResponse(found.page(now, with_form=False), headers={**NEVER_KEPT, "Vary": "Sec-Purpose, User-Agent"})
-    response = HttpResponse(found.page(now, with_form=True, token=form_token(request)), headers=NEVER_KEPT)
+        page = found.page(now, with_form=False).with_token("")
+        return HttpResponse(page, headers={**NEVER_KEPT, "Vary": "Sec-Purpose, User-Agent"})
+    token, secret = give_token(request)
+    response = HttpResponse(found.page(now, with_form=True).with_token(token), headers=NEVER_KEPT)
+    if secret:
+        put(response, **CSRF_COOKIE, value=secret)
     receive(request, response, found, now=now)
     return response
 
@@ -96,11 +102,11 @@ def answer_customer(request: HttpRequest, customer: User, code: str) -> HttpResp
 def receive(request: HttpRequest, response: HttpResponse, found: Invitation, *, now: datetime) -> None:
     """Have the browser remember the link, and count the visit if it is its first one today."""
     if found.link_id is not None:
-        if visits.remember(request, response, code=found.code, now=now, days=found.days):
+        if visits.remember(request, response, code=found.code, now=now, days=found.offer.terms.attribution_days):
             tally.count(Visit(found.link_id, now.date(), channel(request)))
     elif found.is_known:
         # The link last visited counts, also where it brings nothing (TERMS: What a new customer gets).
-        visits.forget(request, response, now=now, days=found.days)
+        visits.forget(request, response, now=now, days=found.offer.terms.attribution_days)
 
 
 def channel(request: HttpRequest) -> str:
@@ -109,16 +115,16 @@ def channel(request: HttpRequest) -> str:
     return mark if mark in CHANNELS else Channel.LINK.value
 
 
-def form_token(request: HttpRequest) -> str:
-    """The CSRF token of the form, with its cookie.
+def give_token(request: HttpRequest) -> tuple[str, str]:
+    """Return the CSRF token of the form, and the secret of the cookie where the visitor has none yet.
 
-    A first visitor's secret is Django's in all but the making, which takes Django as long as all else here: it stands
+    A first visitor's secret is Django's in all but the making, which takes Django longer than all else here: it stands
     in this page as it is, and masked in every later one, as Django has it.
     """
-    if "CSRF_COOKIE" not in request.META:
-        request.META.update(CSRF_COOKIE=secrets.token_hex(CSRF_SECRET_LENGTH // 2), CSRF_COOKIE_NEEDS_UPDATE=True)
-        return str(request.META["CSRF_COOKIE"])
-    return get_token(request)
+    if "CSRF_COOKIE" in request.META:
+        return get_token(request), ""
+    secret = secrets.token_hex(CSRF_SECRET_LENGTH // 2)
+    return secret, secret
 
 
 def invitation(code: str) -> Invitation:
@@ -129,20 +135,10 @@ def invitation(code: str) -> Invitation:
 def look_up(code: str) -> Invitation:
     """Read what there is of a code, and what the programme offers."""
     ahead = clock.offset()
-    found, (terms, trial_products) = working_link(code=code), offer(at=timezone.now() + ahead)
-    link_id, own_code, inviter = (found.pk, found.code, found.owner.public_first_name) if found else (None, "", "")
-    return Invitation(
-        link_id=link_id,
-        code=own_code,
-        brought=sign_brought(own_code),
-        inviter=inviter,
-        is_known=found is not None or is_link(code=code),
-        terms_id=terms.pk,
-        numbers=tuple(getattr(terms, name) for name in WORDED),
-        trial_products=trial_products,
-        days=terms.attribution_days,
-        ahead=ahead,
-    )
+    found, offered = working_link(code=code), offer(at=timezone.now() + ahead)
+    if found is None:
+        return Invitation(None, "", "", is_link(code=code), offered, ahead, settings.DEMO)
+    return Invitation(found.pk, found.code, found.owner.public_first_name, True, offered, ahead, settings.DEMO)
 
 
 known = Remembered(look_up, seconds=FRESH)
