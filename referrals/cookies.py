@@ -1,6 +1,7 @@
 """Cookies in a fraction of the time that Django takes to write one, for the page that everybody comes by."""
 
 from http.cookies import Morsel
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponseBase
@@ -12,8 +13,8 @@ def put(response: HttpResponseBase, name: str, value: str, *, max_age: int, http
     The value holds nothing that a cookie would have to quote. As set_cookie, but for the date that says once more what
     `max_age` says.
     """
-    morsel: Morsel[str] = Morsel()
+    morsel: Morsel[Any] = Morsel()
     morsel.set(name, value, value)
-    morsel.update({"path": "/", "max-age": max_age, "httponly": httponly, "samesite": samesite})
-    morsel["secure"] = settings.PRODUCTION
+    attributes = {"path": "/", "max-age": max_age, "httponly": httponly, "samesite": samesite}
+    morsel.update({**attributes, "secure": settings.PRODUCTION})
     response.cookies[name] = morsel

@@ -16,6 +16,7 @@ from accounts.models import (
 from billing.models import Product, SpendBatch, SpendEvent, WaitingReversal
 from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionReturn
 from referrals.models import (
+    BenefitCard,
     Clawback,
     Decision,
     DecisionReason,
@@ -24,6 +25,8 @@ from referrals.models import (
     Referral,
     ReferralLink,
     Reward,
+    VisitCount,
+    VisitFlush,
 )
 from tests.facts import NOW, day
 
@@ -158,8 +161,13 @@ def gather_referrals(who: list[tuple[int, User, User]]) -> None:
     versions = ProgrammeTerms.objects.bulk_create(
         [ProgrammeTerms(starts_at=day(1, 1, 2000) + timedelta(days=n)) for n, _, _ in who]
     )
-    ReferralLink.objects.bulk_create(
+    links = ReferralLink.objects.bulk_create(
         [ReferralLink(owner=user, code=f"crowd-{n}", created_at=NOW) for n, user, _ in who]
+    )
+    VisitCount.objects.bulk_create([VisitCount(link=link, day=NOW, channel="x", visits=1) for link in links])
+    VisitFlush.objects.bulk_create([VisitFlush(flush_id=f"crowd-{n}", visits=1, flushed_at=NOW) for n, _, _ in who])
+    BenefitCard.objects.bulk_create(
+        [BenefitCard(title=f"Crowd {n}", text="A crowd.", link="/", link_label="Go") for n, _, _ in who]
     )
     referrals = Referral.objects.bulk_create(
         [

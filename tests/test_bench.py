@@ -35,6 +35,7 @@ NAMES = [
     "nothing-due",
     "redemption",
     "redemption-one-account-16-clients",
+    "landing",
     "audit",
 ]
 
