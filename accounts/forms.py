@@ -12,10 +12,11 @@ from django import forms
 from django.contrib.auth.hashers import make_password
 from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts import clock
-from accounts.models import User
+from accounts.models import AccountType, User
 from accounts.operations import UnableToSignUp, sign_up
 
 # Two-letter codes that babel knows and that are no country or territory with an address.
@@ -26,17 +27,25 @@ EMAIL_LENGTH = 254
 
 def countries() -> list[tuple[str, str]]:
     """Every country with its two-letter code (ISO 3166), by name."""
-    names = Locale("en").territories
+    names = Locale(get_language() or "en").territories
     listed = [(code, name) for code, name in names.items() if len(code) == 2 and code.isalpha()]
     return sorted([pair for pair in listed if pair[0] not in NOT_COUNTRIES], key=lambda pair: pair[1])
 
 
 class SignUpForm(SignupForm):
-    """E-mail address, password and country. An address that only an unconfirmed sign-up has is free to take."""
+    """E-mail address, password, account type and country. An address that only an unconfirmed sign-up has is free to
+    take."""
 
     account_already_exists: bool
-    country = forms.ChoiceField(choices=lambda: [("", "Choose a country"), *countries()])
-    field_order = ["email", "password1", "country"]
+    account_type = forms.ChoiceField(
+        label=_("Account type"),
+        choices=[(AccountType.INDIVIDUAL, _("Individual")), (AccountType.ENTERPRISE, _("Enterprise"))],
+        initial=AccountType.INDIVIDUAL,
+        required=False,
+        widget=forms.RadioSelect,
+    )
+    country = forms.ChoiceField(label=_("Country"), choices=lambda: [("", _("Choose a country")), *countries()])
+    field_order = ["email", "password1", "account_type", "country"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,7 +54,7 @@ class SignUpForm(SignupForm):
         self.fields["email"].widget.attrs["maxlength"] = str(EMAIL_LENGTH)
         self.fields["email"].widget.attrs.pop("placeholder", None)
         self.fields["password1"].widget.attrs.pop("placeholder", None)
-        self.fields["password1"].help_text = "At least 8 characters, and nothing that is easily guessed."
+        self.fields["password1"].help_text = _("At least 8 characters, and nothing that is easily guessed.")
 
     def attribution(self) -> Mapping[str, object]:
         """What the form says of who referred the customer."""
@@ -83,6 +92,7 @@ class SignUpForm(SignupForm):
             email=self.cleaned_data["email"],
             password=self.cleaned_data["password1"],
             country=self.cleaned_data["country"],
+            declared_type=AccountType(self.cleaned_data["account_type"] or AccountType.INDIVIDUAL),
             attribution=self.attribution(),
             now=clock.now(),
         )

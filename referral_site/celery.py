@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import Celery
 from celery.beat import PersistentScheduler
-from celery.schedules import crontab
+from celery.schedules import BaseSchedule, crontab, schedule
 from celery.signals import beat_init, celeryd_init
 from django.conf import settings
 
@@ -36,9 +36,9 @@ class ForwardScheduler(PersistentScheduler):
         return float(super().tick(*args, **options))
 
 
-def job(task: str, schedule: crontab) -> dict[str, Any]:
-    """A task that beat sends by `schedule`."""
-    return {"task": task, "schedule": schedule}
+def job(task: str, when: BaseSchedule) -> dict[str, Any]:
+    """A task that beat sends by a schedule."""
+    return {"task": task, "schedule": when}
 
 
 # The sweeps run every ten minutes, one after the other.
@@ -52,6 +52,8 @@ app.conf.beat_schedule = {
     "remind_expiring": job("credits.tasks.remind_expiring", crontab(minute="8", hour="7")),
     "empty_outbox": job("accounts.tasks.empty_outbox", crontab(minute="28", hour="4")),
     "discard_unconfirmed": job("referrals.tasks.discard_unconfirmed", crontab(minute="38")),
+    # Seconds: what a crash of the server that counts visits may cost.
+    "flush_visits": job("referrals.tasks.flush_visits", schedule(10)),
     "audit": job("referral_site.tasks.audit", crontab(minute="18", hour="3")),
 }
 

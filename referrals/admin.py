@@ -18,6 +18,7 @@ from accounts.models import User
 from accounts.operations import UnableToAddPaymentMethod, UnableToMoveEligibility
 from billing.operations import arrange_payment, clear_payment_methods
 from referrals.models import (
+    BenefitCard,
     Clawback,
     Decision,
     DecisionReason,
@@ -27,9 +28,13 @@ from referrals.models import (
     ReferralLink,
     Reward,
     VisitCount,
+    VisitFlush,
 )
 from referrals.operations import (
     UnableToDecide,
+    UnableToSetCard,
+    add_card,
+    change_card,
     disqualify,
     hand_eligibility,
     lift_refusal,
@@ -37,6 +42,7 @@ from referrals.operations import (
     refuse,
     reinstate,
     release_flag,
+    require_known_placeholders,
     switch_link_off,
     switch_link_on,
 )
@@ -308,17 +314,6 @@ class ReferralLinkAdmin(Deciding):
         return self.decide(request, chosen, "Switch on", carry_out)
 
 
-@admin.register(VisitCount)
-class VisitCountAdmin(ReadOnlyAdmin):
-    """How often links were opened."""
-
-    list_display = ("link", "day", "channel", "count")
-    list_filter = ("channel",)
-    list_select_related = ("link",)
-    search_fields = ("link__code__iexact",)
-    ordering = ("-pk",)
-
-
 @admin.register(Reward)
 class RewardAdmin(ReadOnlyAdmin):
     """Grants."""
@@ -430,3 +425,67 @@ class ProgrammeTermsAdmin(ModelAdmin):
             change_terms(terms=obj, now=clock.now())
         else:
             add_terms(terms=obj, now=clock.now())
+
+
+@admin.register(VisitCount)
+class VisitCountAdmin(ReadOnlyAdmin):
+    """How often links were followed."""
+
+    list_display = ("link", "day", "channel", "visits")
+    list_filter = ("channel",)
+    list_select_related = ("link",)
+    search_fields = ("link__code__iexact", "link__owner__account_id__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(VisitFlush)
+class VisitFlushAdmin(ReadOnlyAdmin):
+    """The batches in which visits were counted; old ones go."""
+
+    list_display = ("flush_id", "visits", "flushed_at")
+    search_fields = ("flush_id__exact",)
+    ordering = ("-pk",)
+
+
+class CardForm(ModelForm):
+    """A card in the operator's words."""
+
+    class Meta:
+        model = BenefitCard
+        fields = "__all__"  # a card has no field that is not its staff's to set
+        help_texts = {
+            "title": "A number of the terms may stand in the words by its name: {trial_individual} reads $300 here "
+            "as long as that is what the terms in force say.",
+            "product": "The page then says whether it earns and accepts credit, as the catalogue has it.",
+        }
+
+    def clean(self) -> dict[str, Any]:
+        answer = super().clean() or {}
+        for name in ("title", "text", "link_label"):
+            try:
+                require_known_placeholders(text=answer.get(name, ""))
+            except UnableToSetCard as refusal:
+                self.add_error(name, str(refusal))
+        return answer
+
+
+@admin.register(BenefitCard)
+class BenefitCardAdmin(ModelAdmin):
+    """The cards of *Share these benefits*: one that is not wanted is not shown."""
+
+    form = CardForm
+    list_display = ("title", "position", "is_visible", "product", "link")
+    list_filter = ("is_visible",)
+    list_select_related = ("product",)
+    search_fields = ("title__icontains",)
+    ordering = ("position", "pk")
+    show_full_result_count = False
+
+    def has_delete_permission(self, request: HttpRequest, obj: BenefitCard | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: BenefitCard, form: Any, change: bool) -> None:
+        if change:
+            change_card(card=obj)
+        else:
+            add_card(card=obj)

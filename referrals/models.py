@@ -10,10 +10,12 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, DateTimeField, DecimalField, ExpressionWrapper, F, Q, Value, When
 from django.db.models.functions import Coalesce, Least
+from django.utils.translation import gettext_lazy as _
 from djmoney.models.fields import MoneyField
 
 from accounts.ledger import append_only, in_dollars, kept, no_truncate
 from accounts.models import AccountType, IdentityVerification, User, usable_payment_method
+from billing.models import Product
 from credits.models import Coupon, RewardKind
 
 
@@ -131,25 +133,6 @@ class ReferralLink(models.Model):
 
     def __str__(self) -> str:
         return self.code
-
-
-class VisitCount(models.Model):
-    """How often people opened a link on a day (UTC), by the channel that its address named."""
-
-    link = models.ForeignKey(ReferralLink, on_delete=models.PROTECT, related_name="visits", db_index=False)
-    day = models.DateField()
-    channel = models.CharField(max_length=20, blank=True, db_collation="C")
-    count = models.PositiveIntegerField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["link", "day", "channel"], name="visits_are_counted_per_link_day_and_channel"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.day} {self.channel}"
 
 
 class ReferralQuerySet(models.QuerySet["Referral"]):
@@ -448,3 +431,81 @@ class DecisionReason(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Channel(models.TextChoices):
+    """How a link was handed on, as its `?via=` says; the link alone has no mark."""
+
+    LINK = "link", _("Link")
+    COPY = "copy", _("Copied link")
+    EMAIL = "email", _("E-mail")
+    WHATSAPP = "whatsapp", _("WhatsApp")
+    X = "x", _("X")
+    FACEBOOK = "facebook", _("Facebook")
+    LINKEDIN = "linkedin", _("LinkedIn")
+    TELEGRAM = "telegram", _("Telegram")
+    DEVICE = "device", _("Device")
+    QR = "qr", _("QR code")
+
+
+class VisitCount(models.Model):
+    """How many browsers followed a link on a day (of UTC), by channel."""
+
+    link = models.ForeignKey(ReferralLink, on_delete=models.PROTECT, related_name="visit_counts", db_index=False)
+    day = models.DateField()
+    channel = models.CharField(max_length=10, choices=Channel)
+    visits = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["link", "day", "channel"], name="visits_have_one_count_a_link_day_and_channel"
+            ),
+            models.CheckConstraint(name="visit_channel_is_listed", condition=Q(channel__in=Channel)),
+            models.CheckConstraint(name="visits_are_counted_from_one", condition=Q(visits__gte=1)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.visits}"
+
+
+class VisitFlush(models.Model):
+    """A batch of visits that was added to the counts: its key is what makes it count once."""
+
+    flush_id = models.CharField(max_length=32, unique=True, db_collation="C")
+    visits = models.PositiveBigIntegerField()
+    flushed_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "visit flushes"
+        indexes = [models.Index(fields=["flushed_at"], name="flushes_by_age")]
+
+    def __str__(self) -> str:
+        return self.flush_id
+
+
+class BenefitCard(models.Model):
+    """A card of *Share these benefits*, in the operator's words; `{trial_individual}` and the like are the terms'.
+
+    With a product, the page adds what the catalogue says of it: whether it earns and accepts credit.
+    """
+
+    title = models.CharField(max_length=80)
+    text = models.TextField(max_length=400)
+    link = models.CharField(max_length=300)
+    link_label = models.CharField(max_length=60)
+    product = models.ForeignKey(Product, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    position = models.PositiveSmallIntegerField(default=0)
+    is_visible = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="card_leads_to_a_page_of_the_site_or_of_the_web",
+                condition=Q(link__startswith="https://") | (Q(link__startswith="/") & ~Q(link__startswith="//")),
+                violation_error_message=_("A link begins with / or with https://."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 MESSAGE_MOST = 500
 
-# The channels that the link's `via` may name.
-COPY, EMAIL, WHATSAPP, X, FACEBOOK, LINKEDIN, TELEGRAM, SHEET, QR = (
+# The channels that the link's `via` may name, as `referrals.models.Channel` counts them.
+COPY, EMAIL, WHATSAPP, X, FACEBOOK, LINKEDIN, TELEGRAM, DEVICE, QR = (
     "copy",
     "email",
     "whatsapp",
@@ -19,7 +19,7 @@ COPY, EMAIL, WHATSAPP, X, FACEBOOK, LINKEDIN, TELEGRAM, SHEET, QR = (
     "facebook",
     "linkedin",
     "telegram",
-    "sheet",
+    "device",
     "qr",
 )
 

@@ -1,10 +1,16 @@
 """The jobs of Celery beat: thin doors to the one settlement, each by what is due (DESIGN: Doors)."""
 
+import logging
+
 from celery import shared_task
+from redis.exceptions import RedisError
 
 from accounts import clock
 from referrals.operations import Due, settle, track
 from referrals.operations import discard_unconfirmed as discard
+from referrals.operations import flush_visits as flush
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
@@ -41,6 +47,16 @@ def claw_back() -> str:
 def discard_unconfirmed() -> int:
     """Delete the sign-ups that nobody confirmed in time."""
     return discard(now=clock.now())
+
+
+@shared_task
+def flush_visits() -> int:
+    """Write the visits that have been counted since the last time."""
+    try:
+        return flush(now=clock.now())
+    except (RedisError, OSError) as fault:
+        logger.warning("Visits stay where they are: %s", type(fault).__name__)
+        return 0
 
 
 def _settle(due: Due) -> str:

@@ -1,30 +1,73 @@
-"""The link last visited, as the visitor's browser keeps it: signed, with the instant of the visit."""
+"""The link last visited, as the visitor's browser keeps it: signed, with the instant of the visit.
 
+Beside it stand the links that the browser has visited on that day (of UTC), so that each counts once a day.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
-from django.conf import settings
+from django.core.signing import TimestampSigner, get_cookie_signer
 from django.http import HttpRequest, HttpResponseBase
+
+from referrals.cookies import put
 
 COOKIE = "referral"
 SALT = "referrals.visits"
+SEPARATOR = "|"  # of those that a cookie holds as they are
+# A browser that visits more links on one day is counted again.
+MOST_SEEN = 10
 
 
-def remember(response: HttpResponseBase, *, code: str, now: datetime, days: int) -> None:
-    """Have the browser keep the code for `days` days of 24 hours, out of reach of scripts."""
-    response.set_signed_cookie(
-        COOKIE,
-        f"{code} {now.isoformat()}",
-        salt=SALT,
-        max_age=timedelta(days=days),
-        httponly=True,
-        samesite="Lax",
-        secure=settings.PRODUCTION,
-    )
+@dataclass(frozen=True)
+class Memory:
+    """What a browser remembers: the code of the link last visited ("": that link brings none), when, and the codes of
+    the links seen on that day."""
+
+    code: str
+    visited_at: datetime
+    seen: Sequence[str] = ()
+
+    def seen_on(self, now: datetime) -> Sequence[str]:
+        """The links seen on the day of `now`."""
+        return self.seen if self.visited_at.date() == now.date() else ()
 
 
-def forget(response: HttpResponseBase) -> None:
-    """Have the browser forget the code: the link last visited brings none."""
-    response.delete_cookie(COOKIE, samesite="Lax")
+@cache
+def signer() -> TimestampSigner:
+    """The signer of Django's signed cookies, made once."""
+    return get_cookie_signer(salt=COOKIE + SALT)
+
+
+def memory(request: HttpRequest) -> Memory | None:
+    """Return what the browser remembers; None where it remembers nothing or its cookie was changed."""
+    kept = request.get_signed_cookie(COOKIE, default="", salt=SALT)
+    if not kept:
+        return None
+    code, visited_at, *seen = kept.split(SEPARATOR)
+    return Memory(code, datetime.fromisoformat(visited_at), seen)
+
+
+def remember(request: HttpRequest, response: HttpResponseBase, *, code: str, now: datetime, days: int) -> bool:
+    """Have the browser keep the code for `days` days of 24 hours, out of reach of scripts; say whether the browser sees
+    this link for the first time today."""
+    before = memory(request)
+    seen = before.seen_on(now) if before else ()
+    is_first = code not in seen
+    if is_first:
+        seen = [*seen, code][-MOST_SEEN:]
+    _keep(response, Memory(code, now, seen), days=days)
+    return is_first
+
+
+def forget(request: HttpRequest, response: HttpResponseBase, *, now: datetime, days: int) -> None:
+    """Have the browser forget the code: the link last visited brings none. What it has seen today it keeps."""
+    before = memory(request)
+    if before and (seen := before.seen_on(now)):
+        _keep(response, Memory("", now, seen), days=days)
+    else:
+        response.delete_cookie(COOKIE, samesite="Lax")
 
 
 def remembered(request: HttpRequest, *, now: datetime, days: int) -> str:
@@ -33,8 +76,10 @@ def remembered(request: HttpRequest, *, now: datetime, days: int) -> str:
     The instant counts, not the browser's word: a link visited at T is forgotten at T + `days` (TERMS: What a new
     customer gets).
     """
-    kept = request.get_signed_cookie(COOKIE, default="", salt=SALT)
-    if not kept:
-        return ""
-    code, _, visited_at = kept.partition(" ")
-    return code if now < datetime.fromisoformat(visited_at) + timedelta(days=days) else ""
+    kept = memory(request)
+    return kept.code if kept and now < kept.visited_at + timedelta(days=days) else ""
+
+
+def _keep(response: HttpResponseBase, kept: Memory, *, days: int) -> None:
+    value = signer().sign(SEPARATOR.join([kept.code, kept.visited_at.isoformat(), *kept.seen]))
+    put(response, COOKIE, value, max_age=days * 86_400, httponly=True, samesite="Lax")

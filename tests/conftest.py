@@ -48,6 +48,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from referral_site import embedded
+from referrals.remembered import Remembered
 from tests import books, pristine
 
 # As many random histories as the issue asks for, with no deadline: a history takes as long as its database takes.
@@ -95,9 +96,10 @@ def restore_database(case: TransactionTestCase) -> None:
 
 @pytest.fixture(autouse=True)
 def empty_cache(request: pytest.FixtureRequest) -> None:
-    """Start every test that has a database with an empty cache: rate limits are kept there."""
+    """Start every test that has a database with an empty cache: rate limits and visits are kept there."""
     if request.node.get_closest_marker("django_db"):
         cache.clear()
+        Remembered.forget_all()
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from billing.models import (
 )
 from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionReturn
 from referrals.models import (
+    BenefitCard,
     Clawback,
     Decision,
     DecisionReason,
@@ -33,6 +34,7 @@ from referrals.models import (
     ReferralLink,
     Reward,
     VisitCount,
+    VisitFlush,
 )
 from tests.facts import NOW, day
 
@@ -183,7 +185,11 @@ def gather_referrals(who: list[tuple[int, User, User]]) -> None:
     links = ReferralLink.objects.bulk_create(
         [ReferralLink(owner=user, code=f"crowd-{n}", created_at=NOW) for n, user, _ in who]
     )
-    VisitCount.objects.bulk_create([VisitCount(link=link, day=NOW.date(), channel="x", count=1) for link in links])
+    VisitCount.objects.bulk_create([VisitCount(link=link, day=NOW, channel="x", visits=1) for link in links])
+    VisitFlush.objects.bulk_create([VisitFlush(flush_id=f"crowd-{n}", visits=1, flushed_at=NOW) for n, _, _ in who])
+    BenefitCard.objects.bulk_create(
+        [BenefitCard(title=f"Crowd {n}", text="A crowd.", link="/", link_label="Go") for n, _, _ in who]
+    )
     referrals = Referral.objects.bulk_create(
         [
             Referral(friend=friend, referrer=user, terms=terms, registered_at=NOW, created_at=NOW, bonus_due_at=NOW)

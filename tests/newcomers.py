@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from typing import Any
 
 from django.core import mail
@@ -38,6 +39,26 @@ def fill_in(client: Client, email: str, **fields: str) -> Any:
     brought = page.context["form"]["referral_code"].value() or "" if page.status_code == 200 else ""
     form = {"email": email, "password1": PASSWORD, "country": "DE", "referral_code": brought, **fields}
     return client.post(SIGN_UP, form)
+
+
+def sign_up_form(page: str) -> dict[str, str]:
+    """What the fields of the sign-up form on a page hold."""
+    reader = Inputs()
+    reader.feed(page)
+    return reader.values
+
+
+class Inputs(HTMLParser):
+    """Reads the inputs of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "input" and (given.get("type") != "radio" or "checked" in given):
+            self.values[given.get("name") or ""] = given.get("value") or ""
 
 
 def mailed_code() -> str:

@@ -27,9 +27,18 @@ from billing.operations import add_card, arrange_payment, record_spend
 from billing.operations.payment_methods import record_news, remember_name, take_card_off
 from credits.operations.redemptions import redeem
 from credits.operations.returns import give_back
-from referrals.models import Referral, ReferralLink, VisitCount
-from referrals.operations import close_account, disqualify, open_flag, refuse, release_flag, settle
+from referrals.models import Referral, ReferralLink
+from referrals.operations import (
+    close_account,
+    disqualify,
+    open_flag,
+    record_visits,
+    refuse,
+    release_flag,
+    settle,
+)
 from referrals.operations.enterprise import grant_enterprise_difference
+from referrals.tally import Visit
 from tests import pristine
 from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, refund, register
 
@@ -51,7 +60,9 @@ def cause_everything() -> None:
     staff = User.objects.create_user("staff@example.com", is_staff=True, created_at=JANUARY)
     alice = register("alice")
     link = ReferralLink.objects.create(owner=alice, code="alices-link", created_at=JANUARY)
-    VisitCount.objects.create(link=link, day=JANUARY.date(), channel="qr", count=3)
+    for number, channel in enumerate(["link", "whatsapp"], start=1):
+        visit = Visit(link.pk, JANUARY.date(), channel)
+        record_visits(batch_id=f"batch-{number}", visits={visit: number}, now=JANUARY)
     friends = {name: register(name, referred_by=alice) for name in ("bob", "cem", "dan", "eve", "fay")}
     grow_into_an_enterprise(friends["fay"])
     doubt(Referral.objects.get(friend=friends["dan"]), Referral.objects.get(friend=friends["eve"]), staff)

@@ -19,7 +19,7 @@ from accounts.models import RefusedFact, User
 from accounts.operations import advance_run, start_run
 from billing.models import SpendEvent
 from credits.models import Coupon, CouponEntry, Debt, DebtEntry, RedemptionReturn
-from referrals.models import Decision, FraudFlag, ProgrammeTerms, Referral, ReferralLink
+from referrals.models import BenefitCard, Decision, FraudFlag, ProgrammeTerms, Referral, ReferralLink
 from tests.crowd import gather
 from tests.facts import JANUARY, register
 from tests.story import cause_everything
@@ -102,7 +102,7 @@ def test_every_row_of_a_true_story_opens(desk: Client) -> None:
         for row in model._default_manager.all():
             answer = desk.get(page(model, "change", row.pk))
             assert answer.status_code == 200
-            assert b'name="_save"' not in answer.content
+            assert (b'name="_save"' in answer.content) == (model is BenefitCard)
 
 
 @by_model
@@ -112,9 +112,10 @@ def test_rows_are_written_by_operations_only(desk: Client, model: type[models.Mo
         return
     row = model._default_manager.latest("pk")
     assert desk.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
-    if model is not ProgrammeTerms:
+    if model not in (ProgrammeTerms, BenefitCard):
         assert desk.get(page(model, "add")).status_code == 403
-    assert desk.post(page(model, "change", row.pk), {}).status_code == 403
+    if model is not BenefitCard:
+        assert desk.post(page(model, "change", row.pk), {}).status_code == 403
     assert model._default_manager.filter(pk=row.pk).exists()
 
 
@@ -434,3 +435,35 @@ def test_started_terms_are_looked_at(desk: Client) -> None:
     terms = ProgrammeTerms.objects.get()
     assert b'name="_save"' not in desk.get(page(ProgrammeTerms, "change", terms.pk)).content
     assert desk.post(page(ProgrammeTerms, "change", terms.pk), terms_form(timezone.now())).status_code == 403
+
+
+# Cards
+
+
+def card_form(**changed: Any) -> dict[str, Any]:
+    card = {"title": "A card", "text": "Worth {trial_individual}.", "link": "/free-trial/", "link_label": "Go"}
+    return {**card, "product": "", "position": 9, "is_visible": "on", **changed}
+
+
+def test_cards_are_added_changed_and_hidden(desk: Client) -> None:
+    desk.post(page(BenefitCard, "add"), card_form())
+    card = BenefitCard.objects.latest("pk")
+    assert (card.title, card.position, card.is_visible) == ("A card", 9, True)
+    desk.post(page(BenefitCard, "change", card.pk), card_form(title="Another", is_visible=""))
+    card.refresh_from_db()
+    assert (card.title, card.is_visible) == ("Another", False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"text": "Worth {everything}."}, "The terms have no number of this name: everything."),
+        ({"title": "{payouts}"}, "The terms have no number of this name: payouts."),
+        ({"link": "javascript:alert(1)"}, "A link begins with / or with https://."),
+        ({"link": "//example.com"}, "A link begins with / or with https://."),
+    ],
+)
+def test_cards_that_make_no_sense_are_refused_in_words(desk: Client, changed: dict[str, Any], said: str) -> None:
+    before = BenefitCard.objects.count()
+    assert said in words(desk.post(page(BenefitCard, "add"), card_form(**changed)))
+    assert BenefitCard.objects.count() == before

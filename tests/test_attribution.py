@@ -9,7 +9,7 @@ from django.test import Client
 from accounts.models import User
 from referrals.models import ProgrammeTerms, Referral
 from referrals.operations import switch_link_off
-from tests.newcomers import NOW, SIGN_UP, confirm, fill_in, referrer, sign_up
+from tests.newcomers import NOW, SIGN_UP, confirm, fill_in, referrer, sign_up, sign_up_form
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,8 +116,8 @@ def test_address_that_is_no_link_forgets_none(client: Client) -> None:
 
 def brought_without_cookies(client: Client, code: str, **changed: str) -> dict[str, object]:
     """The attribution of a sign-up by the form of a link's page, in a browser that keeps no cookies of it."""
-    form = client.get(f"/r/{code}/").context["form"]
-    brought = {name: form[name].value() for name in ("referral_code", "brought_code")}
+    form = sign_up_form(client.get(f"/r/{code}/").content.decode())
+    brought = {name: form[name] for name in ("referral_code", "brought_code")}
     return dict(sign_up(Client(), "bob@example.com", **brought | changed).signup_attribution)
 
 
@@ -148,8 +148,7 @@ def test_cleared_code_means_no_referrer(client: Client) -> None:
 
 def test_code_in_the_form_survives_a_browser_that_forgets_the_link(client: Client) -> None:
     link = referrer("alice")
-    form = client.get(f"/r/{link.code}/").context["form"]
-    code = form["referral_code"].value()
+    code = sign_up_form(client.get(f"/r/{link.code}/").content.decode())["referral_code"]
     assert referrer_of(sign_up(Client(), "bob@example.com", referral_code=code)) == link.owner
 
 

@@ -36,6 +36,7 @@ NAMES = [
     "nothing-due",
     "redemption",
     "redemption-one-account-16-clients",
+    "landing",
     "audit",
     "page-refer",
     "page-friend",

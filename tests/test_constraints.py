@@ -228,10 +228,19 @@ ATTEMPTS = {
     "decision_is_about_a_referral_or_a_customer": "UPDATE referrals_decision SET customer_id = actor_id "
     "WHERE referral_id IS NOT NULL",
     "decision_action_is_of_a_referral_or_of_a_customer": "UPDATE referrals_decision SET action = 'forget'",
+    "visits_have_one_count_a_link_day_and_channel": """
+        INSERT INTO referrals_visitcount (link_id, day, channel, visits)
+        SELECT link_id, day, channel, visits FROM referrals_visitcount
+    """,
+    "visit_channel_is_listed": "UPDATE referrals_visitcount SET channel = 'pigeon' WHERE channel = 'link'",
+    "visits_are_counted_from_one": "UPDATE referrals_visitcount SET visits = 0",
+    "card_leads_to_a_page_of_the_site_or_of_the_web": "UPDATE referrals_benefitcard SET link = 'http://example.com/'",
 }  # fmt: skip
 
 # Further ways to break a constraint that says more than one thing.
 FURTHER_ATTEMPTS = [
+    ("card_leads_to_a_page_of_the_site_or_of_the_web", "UPDATE referrals_benefitcard SET link = '//example.com'"),
+    ("card_leads_to_a_page_of_the_site_or_of_the_web", "UPDATE referrals_benefitcard SET link = 'javascript:x'"),
     ("coupon_of_a_registration_comes_once_and_once_more", """
         UPDATE credits_coupon SET source = 'trial:' || (customer_id + 1) WHERE kind = 'trial'
     """),

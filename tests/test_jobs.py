@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import time_machine
-from celery.schedules import crontab
+from celery.schedules import BaseSchedule
 from django.conf import settings
 
 from accounts.models import User
@@ -102,12 +102,16 @@ def test_every_job_of_the_schedule_is_a_task_that_exists() -> None:
     for entry in app.conf.beat_schedule.values():
         module, name = entry["task"].rsplit(".", 1)
         assert getattr(import_module(module), name).name == entry["task"]
-        assert isinstance(entry["schedule"], crontab)
+        assert isinstance(entry["schedule"], BaseSchedule)
 
 
 def test_the_sweeps_run_every_ten_minutes() -> None:
     for name in ("pay_referrers", "pay_bonuses", "expire_coupons", "claw_back"):
         assert len(app.conf.beat_schedule[name]["schedule"].minute) == 6
+
+
+def test_visits_are_flushed_every_ten_seconds() -> None:
+    assert app.conf.beat_schedule["flush_visits"]["schedule"].run_every == timedelta(seconds=10)
 
 
 def test_a_killed_worker_loses_no_task() -> None:

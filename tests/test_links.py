@@ -1,6 +1,7 @@
 """Referral links: who gets one, when it works, and what its page says (TERMS: Who may refer)."""
 
 import math
+import time
 
 import pytest
 from django.test import Client
@@ -10,8 +11,9 @@ from accounts.operations import add_payment_method, pass_verification, remove_pa
 from referrals.models import ReferralLink
 from referrals.operations import disqualify, give_link, reinstate, switch_link_off, switch_link_on
 from referrals.operations.links import ALPHABET, CODE_LENGTH
+from referrals.views.invitation import FRESH
 from tests.facts import register
-from tests.newcomers import NOW, identity, referrer
+from tests.newcomers import NOW, PASSWORD, SIGN_UP, fill_in, identity, referrer, sign_up_form
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -115,7 +117,7 @@ def test_link_that_is_off_or_unknown_promises_the_trial_and_no_credit(client: Cl
     assert "This link is not active" in page
     assert "$300" in page
     assert "$5" not in page
-    assert response.context["form"]["referral_code"].value() == ""
+    assert sign_up_form(page)["referral_code"] == ""
     assert not response.cookies["referral"].value if switched_off else "referral" not in response.cookies
 
 
@@ -133,3 +135,54 @@ def test_own_link_leads_to_the_own_refer_page(client: Client, slash: str) -> Non
     client.force_login(link.owner)
     response = client.get(f"/r/{link.code}{slash}")
     assert (response.status_code, response["Location"]) == (302, "/console/refer/")
+
+
+def test_inviter_is_a_friend_unless_they_made_a_first_name_public(client: Client) -> None:
+    link = referrer("alice")
+    assert "A friend invites you" in client.get(f"/r/{link.code}/").content.decode()
+    ann = referrer("ann")
+    User.objects.filter(pk=ann.owner_id).update(public_first_name="<Ann>")
+    page = client.get(f"/r/{ann.code}/").content.decode()
+    assert "&lt;Ann&gt; invites you" in page
+    assert "A friend invites you" not in page
+
+
+def test_page_says_what_the_referrer_will_see_before_the_form(client: Client) -> None:
+    page = client.get(f"/r/{referrer('alice').code}/").content.decode()
+    assert 0 < page.index("What the one who invited you will see") < page.index("<form")
+    assert "Never your e-mail address, full name or card" in page
+
+
+def test_link_switched_off_is_off_for_newcomers_within_seconds() -> None:
+    link = referrer("alice")
+    assert "A friend invites you" in Client().get(f"/r/{link.code}/").content.decode()
+    switch_link_off(user_id=link.owner_id, actor=None, reason="asked", now=NOW)
+    time.sleep(FRESH)
+    assert "This link is not active" in Client().get(f"/r/{link.code}/").content.decode()
+
+
+def test_sign_up_through_a_page_that_is_seconds_old_asks_the_database(client: Client) -> None:
+    link = referrer("alice")
+    form = sign_up_form(client.get(f"/r/{link.code}/").content.decode())
+    switch_link_off(user_id=link.owner_id, actor=None, reason="asked", now=NOW)
+    del form["email"]
+    answer = fill_in(Client(), "bob@example.com", **form)
+    assert "referral_code" in answer.context["form"].errors
+
+
+def test_form_of_the_page_is_guarded_against_forgery() -> None:
+    browser = Client(enforce_csrf_checks=True)
+    form = sign_up_form(browser.get(f"/r/{referrer('alice').code}/").content.decode())
+    fields = {**form, "email": "bob@example.com", "password1": PASSWORD, "country": "DE"}
+    assert browser.post(SIGN_UP, {**fields, "csrfmiddlewaretoken": "0" * 32}).status_code == 403
+    assert Client(enforce_csrf_checks=True).post(SIGN_UP, fields).status_code == 403
+    assert browser.post(SIGN_UP, fields).status_code == 302
+
+
+def test_secret_of_a_browser_stays_from_page_to_page() -> None:
+    browser, link = Client(enforce_csrf_checks=True), referrer("alice")
+    first = sign_up_form(browser.get(f"/r/{link.code}/").content.decode())
+    again = sign_up_form(browser.get(f"/r/{link.code}/").content.decode())
+    assert again["csrfmiddlewaretoken"] != first["csrfmiddlewaretoken"]
+    fields = {"email": "bob@example.com", "password1": PASSWORD, "country": "DE"}
+    assert browser.post(SIGN_UP, {**first, **fields}).status_code == 302

@@ -360,7 +360,7 @@ def test_every_channel_takes_the_message_and_the_link_with_its_mark(alice: User)
     assert leads["facebook"].startswith("https://www.facebook.com/sharer/sharer.php?u=")
     assert leads["linkedin"].startswith("https://www.linkedin.com/sharing/share-offsite/?url=")
     assert f'data-copied="{link}?via=copy"' in page
-    assert f'data-share-sheet="{link}?via=sheet"' in page
+    assert f'data-share-sheet="{link}?via=device"' in page
     assert "Try this: 100% &amp; more</textarea>" in page
 
 
@@ -422,7 +422,7 @@ def test_a_payment_method_that_has_expired_is_to_be_renewed(alice: User) -> None
 
 def visit(reader: User, on: date, count: int, channel: str = "qr") -> None:
     link = ReferralLink.objects.get(owner=reader)
-    VisitCount.objects.create(link=link, day=on, channel=channel, count=count)
+    VisitCount.objects.create(link=link, day=on, channel=channel, visits=count)
 
 
 def month_rows(page: str) -> dict[str, str]:

@@ -16,7 +16,18 @@ from accounts.models import User
 from credits.models import Coupon
 from referrals.models import Referral
 from tests.facts import register
-from tests.newcomers import CONFIRM, NOW, PASSWORD, SIGN_UP, confirm, fill_in, mailed_code, referrer, sign_up
+from tests.newcomers import (
+    CONFIRM,
+    NOW,
+    PASSWORD,
+    SIGN_UP,
+    confirm,
+    fill_in,
+    mailed_code,
+    referrer,
+    sign_up,
+    sign_up_form,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,6 +50,29 @@ def test_friend_who_signs_up_through_a_link_is_referred_and_gets_welcome_credit_
     assert (bob.country, bob.account_type) == ("DE", "individual")
     assert bob.signup_attribution == {"code": link.code, "typed": False}
     assert coupons_of(bob) == {"trial": Decimal(300), "welcome": Decimal(5)}
+
+
+@pytest.mark.parametrize(
+    ("said", "declared"), [("enterprise", "enterprise"), ("individual", "individual"), ("", "individual")]
+)
+def test_account_type_is_what_the_newcomer_says_and_brings_the_individual_amounts(
+    client: Client, said: str, declared: str
+) -> None:
+    bob = sign_up(client, "bob@example.com", account_type=said)
+    assert (bob.declared_type, bob.account_type) == (declared, "individual")
+    assert coupons_of(bob) == {"trial": Decimal(300)}
+
+
+def test_account_type_that_is_not_listed_keeps_the_form(client: Client) -> None:
+    answer = fill_in(client, "bob@example.com", account_type="firm")
+    assert "account_type" in answer.context["form"].errors
+    assert not User.objects.exists()
+
+
+def test_code_may_come_in_the_address_of_the_form(client: Client) -> None:
+    link = referrer("alice")
+    page = client.get(f"{SIGN_UP}?code={link.code}").content.decode()
+    assert sign_up_form(page)["referral_code"] == link.code
 
 
 def test_newcomer_without_a_link_gets_the_trial_only(client: Client) -> None:

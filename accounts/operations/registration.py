@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Lower
 
-from accounts.models import User
+from accounts.models import AccountType, User
 from accounts.retries import retried
 from accounts.signals import accounts_registered
 
@@ -27,13 +27,28 @@ class UnableToSignUp(Exception):
 
 @retried
 @transaction.atomic
-def sign_up(*, email: str, password: str, country: str, attribution: Mapping[str, object], now: datetime) -> User:
+def sign_up(
+    *,
+    email: str,
+    password: str,
+    country: str,
+    attribution: Mapping[str, object],
+    now: datetime,
+    declared_type: AccountType = AccountType.INDIVIDUAL,
+) -> User:
     """Open an account that waits for its address to be confirmed, and return it.
 
     An unconfirmed sign-up with the address gives way, also one that is committed at the same moment. `attribution` is
-    kept raw, for registration. Locks the sign-up that gives way. Raises UnableToSignUp.
+    kept raw, for registration. `declared_type` is what the customer says to be; what they get goes by what is verified.
+    Locks the sign-up that gives way. Raises UnableToSignUp.
     """
-    user = User(email=email.lower(), country=country, signup_attribution=dict(attribution), created_at=now)
+    user = User(
+        email=email.lower(),
+        country=country,
+        declared_type=declared_type,
+        signup_attribution=dict(attribution),
+        created_at=now,
+    )
     user.set_password(password)
     make_way(emails=[email])
     while not _insert(user):

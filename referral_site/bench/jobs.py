@@ -7,6 +7,7 @@ from typing import Any
 from referral_site.bench.books import Audit
 from referral_site.bench.imports import LargeImport, RefundImport, SpendImport
 from referral_site.bench.job import Job
+from referral_site.bench.landing import Landing
 from referral_site.bench.pages import CouponsPage, FriendPage, ReferPage
 from referral_site.bench.redemptions import Redeem, RedeemInCrowd
 from referral_site.bench.seed import FRIENDS_EACH, LATE, NOTHING, PAYOUT_ONLY, WITH_BONUS, Cohort, registered_at
@@ -26,6 +27,7 @@ JOBS: tuple[type[Job], ...] = (
     NothingDue,
     Redeem,
     RedeemInCrowd,
+    Landing,
     Audit,
     ReferPage,
     FriendPage,

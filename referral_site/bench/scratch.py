@@ -1,9 +1,10 @@
 """A database of the bench's own on the configured server, gone at the end however the bench ends."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from django.conf import settings
 from django.core.management import call_command
@@ -57,6 +58,18 @@ def connect_to(name: str) -> None:
     connection.close()
     connection.settings_dict["NAME"] = name
     settings.DATABASES["default"]["NAME"] = name
+
+
+def url_of(database: Mapping[str, Any]) -> str:
+    """Return the settings of a database as a DATABASE_URL; a host may stand among its options too."""
+    options = database.get("OPTIONS", {})
+    host, port = database["HOST"], database["PORT"]
+    among_options = urlencode({name: options[name] for name in ("host", "port") if name in options})
+    if not (host or among_options):
+        host = "localhost"
+    server = f"/{host}" if host.startswith("/") else f"{host}:{port}" if port else host
+    holder = f"{quote(database['USER'], safe='')}:{quote(database['PASSWORD'], safe='')}"
+    return f"postgres://{holder}@{server}/{database['NAME']}{among_options and f'?{among_options}'}"
 
 
 def _create(keeper: Any, name: str) -> None:

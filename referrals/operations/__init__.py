@@ -1,5 +1,6 @@
 """Every write of the programme."""
 
+from referrals.operations.benefits import UnableToSetCard, add_card, change_card, require_known_placeholders
 from referrals.operations.closing import Closed, close_account
 from referrals.operations.decisions import (
     UnableToDecide,
@@ -19,6 +20,7 @@ from referrals.operations.registration import admit, give_welcome
 from referrals.operations.settlement import EVERYTHING, Due, Settled, settle
 from referrals.operations.sign_ups import discard_unconfirmed
 from referrals.operations.tracking import recompute, track
+from referrals.operations.visits import flush_visits, record_visits
 
 __all__ = [
     "EVERYTHING",
@@ -26,11 +28,15 @@ __all__ = [
     "Due",
     "Settled",
     "UnableToDecide",
+    "UnableToSetCard",
+    "add_card",
     "admit",
     "carry_link",
+    "change_card",
     "close_account",
     "discard_unconfirmed",
     "disqualify",
+    "flush_visits",
     "give_link",
     "give_welcome",
     "grant_enterprise_difference",
@@ -38,9 +44,11 @@ __all__ = [
     "lift_refusal",
     "open_flag",
     "recompute",
+    "record_visits",
     "refuse",
     "reinstate",
     "release_flag",
+    "require_known_placeholders",
     "settle",
     "switch_link_off",
     "switch_link_on",

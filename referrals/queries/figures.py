@@ -27,7 +27,7 @@ SELECT count(*), count(qualified_at) FILTER (WHERE refused_at IS NULL),
           AND (payout_granted < payout_earned AND NOT held OR bonus_granted < bonus_earned AND NOT held)),
        coalesce(sum(greatest(payout_earned - payout_granted, 0) + greatest(bonus_earned - bonus_granted, 0))
                 FILTER (WHERE held), 0),
-       (SELECT coalesce(sum(count), 0) FROM referrals_visitcount WHERE link_id = %(link)s)
+       (SELECT coalesce(sum(visits), 0) FROM referrals_visitcount WHERE link_id = %(link)s)
 FROM referrals_referral WHERE referrer_id = %(customer)s
 """
 
@@ -41,7 +41,7 @@ WITH friend AS MATERIALIZED (
     UNION ALL
     SELECT clawed_back_at, -(revoked + debt) FROM referrals_clawback WHERE referral_id IN (SELECT id FROM friend)
 ), part (name, month, value) AS (
-    SELECT 'visits', width_bucket(day, %(days)s::date[]), sum(count)
+    SELECT 'visits', width_bucket(day, %(days)s::date[]), sum(visits)
     FROM referrals_visitcount WHERE link_id = %(link)s AND day >= (%(days)s::date[])[1] GROUP BY 2
     UNION ALL
     SELECT 'joined', width_bucket(registered_at, %(starts)s::timestamptz[]), count(*) FROM friend GROUP BY 2

@@ -20,8 +20,10 @@ def offer(*, at: datetime) -> Offer:
 
 
 def working_link(*, code: str, at: datetime) -> ReferralLink | None:
-    """Return the link with this code if it brings referrals at an instant, however its letters are typed."""
-    return ReferralLink.objects.working(at=at).filter(code__in={code, code.lower()}).first()
+    """Return the link with this code if it brings referrals at an instant, with its owner, however its letters are
+    typed."""
+    found = ReferralLink.objects.working(at=at).select_related("owner")
+    return found.filter(code__in={code, code.lower()}).first()
 
 
 def is_link(*, code: str) -> bool:

@@ -1,70 +1,50 @@
-"""The doors for newcomers: the programme, a customer's link, and sign-up with its code."""
+"""The pages that say what the programme is: for everybody, in the numbers in force."""
 
-from typing import Any
-
-from allauth.account.internal.stagekit import clear_login
-from allauth.account.stages import LoginStage
-from allauth.account.views import SignupView
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts import clock
-from referrals import visits
-from referrals.forms import SignUpForm
-from referrals.queries.links import is_link, is_own_link, offer, working_link
+from accounts.models import User
+from referrals.queries.catalogue import catalogue
+from referrals.queries.links import offer
+from referrals.queries.programme import benefit_cards, versions
 
 
 @require_safe
 @never_cache
 def landing(request: HttpRequest) -> HttpResponse:
-    """The programme in three steps, in the numbers in force."""
-    return render(request, "referrals/landing.html", {"offer": offer(at=clock.now())})
+    """The programme in three steps, its benefits, and answers."""
+    context = {"offer": offer(at=clock.now()), "cards": benefit_cards(), "catalogue": catalogue()}
+    return render(request, "referrals/landing.html", context)
 
 
 @require_safe
 @never_cache
-def link(request: HttpRequest, code: str) -> HttpResponse:
-    """What a newcomer gets through this link, and the way in; the browser remembers the code."""
-    if request.user.is_authenticated and is_own_link(code=code, user_id=request.user.pk):
-        return redirect("console:refer")
-    now = clock.now()
-    found = working_link(code=code, at=now)
-    offered = offer(at=now)
-    form = SignUpForm(brought=found.code if found else "")
-    response = render(request, "referrals/link.html", {"form": form, "link": found, "offer": offered})
-    if request.user.is_authenticated:
-        return response
-    if found:
-        visits.remember(response, code=found.code, now=now, days=offered.terms.attribution_days)
-    elif is_link(code=code):
-        # The link last visited counts, also where it brings nothing (TERMS: What a new customer gets).
-        visits.forget(response)
-    return response
+def free_trial(request: HttpRequest) -> HttpResponse:
+    """What the trial is worth, for whom, and what it pays for."""
+    return render(request, "referrals/free_trial.html", {"offer": offer(at=clock.now()), "catalogue": catalogue()})
 
 
-class SignUpView(SignupView):
-    """allauth's sign-up, with the code of the link last visited in its form."""
+@require_safe
+@never_cache
+def terms(request: HttpRequest) -> HttpResponse:
+    """The version in force and earlier ones; and which the reader's referrals keep."""
+    user_id = request.user.pk if isinstance(request.user, User) else None
+    context = {"versions": versions(at=clock.now(), user_id=user_id), "catalogue": catalogue()}
+    return render(request, "referrals/terms.html", context)
 
-    form_class = SignUpForm
 
-    def get_form_kwargs(self) -> dict[str, Any]:
-        """Bring the code, if its link still works."""
-        now = clock.now()
-        days = offer(at=now).terms.attribution_days
-        remembered = visits.remembered(self.request, now=now, days=days)
-        found = working_link(code=remembered, at=now) if remembered else None
-        return {**super().get_form_kwargs(), "brought": found.code if found else ""}
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Show what the newcomer gets beside the form."""
-        return {**super().get_context_data(**kwargs), "offer": offer(at=clock.now())}
-
-    def _redirect_to_pending_stage(self, request: HttpRequest, stage: LoginStage) -> HttpResponseRedirect | None:
-        # A form sent off is a new sign-up, as with an address corrected: it does not lead back to the code of the last.
-        if request.method == "POST":
-            clear_login(request)
-            return None
-        pending: HttpResponseRedirect | None = super()._redirect_to_pending_stage(request, stage)
-        return pending
+@require_safe
+@never_cache
+def privacy(request: HttpRequest) -> HttpResponse:
+    """What is kept, what a referrer sees, and the cookies by name."""
+    ages = {
+        "session_days": settings.SESSION_COOKIE_AGE // 86_400,
+        "csrf_days": settings.CSRF_COOKIE_AGE // 86_400,
+        "session_cookie": settings.SESSION_COOKIE_NAME,
+        "csrf_cookie": settings.CSRF_COOKIE_NAME,
+    }
+    return render(request, "referrals/privacy.html", {"offer": offer(at=clock.now()), **ages})

@@ -17,7 +17,7 @@ from accounts.templatetags.wording import short_dollars
 from referrals.models import ProgrammeTerms
 from referrals.queries.console import ReferPage
 from referrals.queries.standing import customer_with_standing, standing_of
-from referrals.sharing import COPY, MESSAGE_MOST, QR, SHEET, ShareLink, marked, share_links
+from referrals.sharing import COPY, DEVICE, MESSAGE_MOST, QR, ShareLink, marked, share_links
 
 QR_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 
@@ -47,7 +47,7 @@ def sharing(request: HttpRequest, page: ReferPage) -> Sharing | None:
         subject=subject,
         links=share_links(link=address, subject=subject, message=message),
         copied=marked(address, COPY),
-        sheet=marked(address, SHEET),
+        sheet=marked(address, DEVICE),
     )
 
 

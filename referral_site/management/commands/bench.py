@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from referral_site.bench.crowd import UnableToRunCrowd
 from referral_site.bench.growth import Grown, grow
 from referral_site.bench.jobs import JOBS, least_cohorts
+from referral_site.bench.landing import UnableToServe
 from referral_site.bench.measure import Bench, Measured, UnableToCompare, machine, seeded_bench
 from referral_site.bench.scratch import UnableToMakeScratchDatabase
 from referral_site.bench.seed import Scale
@@ -92,7 +93,7 @@ class Command(BaseCommand):
             size = scale_of(scale, options["due"], names, clustered=options["clustered"])
             with seeded_bench(scale=size, names=names) as bench:
                 self.measure(size, bench, path)
-        except (UnableToMakeScratchDatabase, UnableToCompare, UnableToRunCrowd) as fault:
+        except (UnableToMakeScratchDatabase, UnableToCompare, UnableToRunCrowd, UnableToServe) as fault:
             raise CommandError(str(fault)) from fault
 
     def measure(self, scale: Scale, bench: Bench, path: Path | None) -> None:
