@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline
-from billing.models import Product, SpendBatch, SpendEvent, WaitingReversal
+from billing.models import ExchangeRate, Product, SpendBatch, SpendEvent, WaitingReversal
 
 CUSTOMER = ("customer__account_id__exact", "customer__email__istartswith")
 
@@ -22,6 +22,17 @@ class ProductAdmin(ReadOnlyAdmin):
     list_filter = ("family", "earns_credit", "accepts_credit", "accepts_trial")
     search_fields = ("code__exact", "name__icontains")
     ordering = ("code",)
+
+
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(ReadOnlyAdmin):
+    """The ECB's reference rates, in US dollars a unit."""
+
+    list_display = ("currency", "day", "rate")
+    list_filter = ("currency",)
+    search_fields = ("currency__exact",)
+    show_full_result_count = False
+    ordering = ("-day", "currency")
 
 
 @admin.register(SpendBatch)
@@ -43,6 +54,8 @@ class SpendEventAdmin(ReadOnlyAdmin):
         "product",
         "payment",
         "amount",
+        "original_amount",
+        "original_currency",
         "qualifies",
         "occurred_at",
     )

@@ -136,6 +136,10 @@ ATTEMPTS = {
     "product_code_is_not_empty": "UPDATE billing_product SET code = '' WHERE code = 'ecs'",
     "an_event_counts_once": COPY_EVENT,
     "event_is_in_dollars": "UPDATE billing_spendevent SET currency = 'EUR'",
+    "event_in_another_currency_has_the_day_of_its_rate": "UPDATE billing_spendevent SET original_currency = 'EUR'",
+    "a_currency_has_one_rate_a_day": "UPDATE billing_exchangerate SET day = '2026-01-05' WHERE currency = 'EUR'",
+    "exchange_rate_is_above_zero": "UPDATE billing_exchangerate SET rate = 0 WHERE day = '2026-01-05'",
+    "dollars_need_no_exchange_rate": "UPDATE billing_exchangerate SET currency = 'USD' WHERE day = '2026-01-05'",
     "event_type_is_listed": "UPDATE billing_spendevent SET type = 'gift' WHERE type = 'chargeback'",
     "event_id_is_not_empty": "UPDATE billing_spendevent SET event_id = '' WHERE event_id = 'cdn'",
     "event_amount_is_above_zero": "UPDATE billing_spendevent SET original_amount = 0, amount = 0",
@@ -211,7 +215,7 @@ FURTHER_ATTEMPTS = [
     ("waiting_ids_are_not_empty", "UPDATE billing_waitingreversal SET event_id = '' WHERE event_id = 'waits'"),
     ("email_is_in_lower_case", "UPDATE accounts_user SET email = 'BÖB@example.com' WHERE account_id = 'bob'"),
     ("event_is_worth_its_rate", """
-        UPDATE billing_spendevent SET original_currency = 'EUR', rate = 1.085, amount = 9.76
+        UPDATE billing_spendevent SET original_currency = 'EUR', rate = 1.085, rate_day = '2026-01-05', amount = 9.76
         WHERE event_id = 'cdn' AND amount = 9
     """),
     ("decision_action_is_of_a_referral_or_of_a_customer", """
