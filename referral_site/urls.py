@@ -7,6 +7,8 @@ from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.decorators.http import require_safe
 
+from referral_site.api import api
+
 
 @require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
@@ -20,5 +22,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("referrals.urls")),
     path("accounts/", include("accounts.urls")),
     path("console/", include("referrals.urls_console")),
+    path("api/v1/", api.urls),
     path("dev/", include("referral_site.demo.urls")),
 ]

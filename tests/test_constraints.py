@@ -55,6 +55,8 @@ ATTEMPTS = {
         SELECT kind, digest, customer_id, recorded_at FROM accounts_knownidentifier
     """,
     "identifier_kind_is_listed": "UPDATE accounts_knownidentifier SET kind = 'shoe'",
+    "api_key_is_kept_as_a_digest": "UPDATE accounts_apikey SET digest = upper(digest) WHERE name = 'alice'",
+    "api_key_has_a_name": "UPDATE accounts_apikey SET name = ''",
     "message_has_somebody_to_go_to": "UPDATE accounts_outboxmessage SET customer_id = NULL, recipient = ''",
     "message_is_sent_or_dropped": "UPDATE accounts_outboxmessage SET sent_at = now(), dropped_at = now()",
     "a_row_is_parked_once": """
@@ -266,6 +268,7 @@ ANOTHER_VALUE = {
     "bigint": "coalesce(%s, 0) + 1",
     "integer": "%s + 1",
     "numeric": "%s + 1",
+    "jsonb": "%s || '[\"more\"]'",
     "timestamp with time zone": "%s + interval '1 second'",
 }
 

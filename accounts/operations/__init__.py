@@ -1,5 +1,6 @@
 """Every write of accounts."""
 
+from accounts.operations.api_keys import UnableToCreateKey, create_api_key, note_use, revoke_api_key
 from accounts.operations.imports import AccountFact, import_accounts
 from accounts.operations.outbox import Message, write_messages
 from accounts.operations.parking import (
@@ -42,6 +43,7 @@ __all__ = [
     "Parked",
     "UnableToAddPaymentMethod",
     "UnableToAdvanceRun",
+    "UnableToCreateKey",
     "UnableToSignUp",
     "UnableToVerify",
     "add_payment_method",
@@ -49,12 +51,14 @@ __all__ = [
     "analyse_grown_tables",
     "clear_parked",
     "confirm_address",
+    "create_api_key",
     "discard_unconfirmed",
     "do_all_but_poison",
     "finish_run",
     "identity_digest",
     "import_accounts",
     "make_way",
+    "note_use",
     "park",
     "park_facts",
     "parked_keys",
@@ -63,6 +67,7 @@ __all__ = [
     "register",
     "remove_payment_method",
     "remove_second_factors",
+    "revoke_api_key",
     "sift_poison",
     "sign_up",
     "start_run",
