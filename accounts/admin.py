@@ -20,6 +20,7 @@ from accounts import clock
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline, ask_first
 from accounts.models import (
     AccountType,
+    ApiKey,
     ClockOffset,
     EligibilityMove,
     IdentityVerification,
@@ -37,6 +38,7 @@ from accounts.operations import (
     pass_verification,
     refuse_verification,
     remove_second_factors,
+    revoke_api_key,
 )
 
 # What rows of the files name by an id (DESIGN: Doors).
@@ -264,6 +266,43 @@ class KnownIdentifierAdmin(ReadOnlyAdmin):
     list_select_related = ("customer",)
     search_fields = ("customer__account_id__exact", "digest__exact")
     ordering = ("-pk",)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    """Keys of billing systems. `manage.py create_api_key` makes one."""
+
+    list_display = ("name", "tail", "scopes", "networks", "created_at", "expires_at", "revoked_at", "last_used_at")
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
+    search_fields = ("name__icontains", "tail__exact")
+    fields = (
+        "name",
+        "tail",
+        "scopes",
+        "networks",
+        "created_at",
+        "created_by",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+    )
+    ordering = ("-pk",)
+    actions = ("revoke",)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_apikey")
+
+    @admin.action(description="Revoke at once", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, chosen: QuerySet[ApiKey]) -> TemplateResponse | None:
+        return ask_first(
+            self,
+            request,
+            chosen,
+            title="Revoke at once",
+            form_class=SureForm,
+            carry_out=lambda key, _: revoke_api_key(key_id=key.pk, now=clock.now()),
+            refusals=(),
+        )
 
 
 @admin.register(OutboxMessage)

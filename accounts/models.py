@@ -304,6 +304,53 @@ class KnownIdentifier(models.Model):
         return f"{self.kind} of {self.customer_id}"
 
 
+class ApiKey(models.Model):
+    """What lets a billing system in: kept as a digest, for some scopes, from some networks, until it expires.
+
+    Without `networks` it is good from everywhere; without `expires_at`, until it is revoked.
+    """
+
+    class Scope(models.TextChoices):
+        SPEND_WRITE = "spend:write"
+        CREDIT_READ = "credit:read"
+        CREDIT_REDEEM = "credit:redeem"
+        REFERRALS_READ = "referrals:read"
+        ACCOUNTS_WRITE = "accounts:write"
+        ABUSE_WRITE = "abuse:write"
+
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True, db_collation="C")
+    tail = models.CharField(max_length=4)
+    scopes = models.JSONField()
+    networks = models.JSONField(default=list, blank=True)
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "API key"
+        constraints = [
+            models.CheckConstraint(
+                name="api_key_is_kept_as_a_digest", condition=models.Q(digest__regex="^[0-9a-f]{64}$")
+            ),
+            models.CheckConstraint(name="api_key_has_a_name", condition=~models.Q(name="")),
+        ]
+        triggers = [
+            pgtrigger.ReadOnly(
+                name="what_a_key_may_stays",
+                fields=["digest", "scopes", "networks", "created_at", "created_by", "expires_at"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} (…{self.tail})"
+
+    def is_good_at(self, at: datetime) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+
 class OutboxMessageQuerySet(models.QuerySet["OutboxMessage"]):
     def to_send(self, at: datetime) -> OutboxMessageQuerySet:
         return self.filter(sent_at__isnull=True, dropped_at__isnull=True, due_at__lte=at)

@@ -4,6 +4,7 @@ from django.contrib import admin
 
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline
 from billing.models import (
+    ExchangeRate,
     GatewayCustomer,
     GatewayEvent,
     PaymentMethod,
@@ -32,6 +33,17 @@ class ProductAdmin(ReadOnlyAdmin):
     ordering = ("code",)
 
 
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(ReadOnlyAdmin):
+    """The ECB's reference rates, in US dollars a unit."""
+
+    list_display = ("currency", "day", "rate")
+    list_filter = ("currency",)
+    search_fields = ("currency__exact",)
+    show_full_result_count = False
+    ordering = ("-day", "currency")
+
+
 @admin.register(SpendBatch)
 class SpendBatchAdmin(ReadOnlyAdmin):
     list_display = ("id", "source", "received_at", "run", "accepted", "waiting", "duplicate", "refused", "applied_at")
@@ -51,6 +63,8 @@ class SpendEventAdmin(ReadOnlyAdmin):
         "product",
         "payment",
         "amount",
+        "original_amount",
+        "original_currency",
         "qualifies",
         "occurred_at",
     )

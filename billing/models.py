@@ -53,6 +53,24 @@ class Product(models.Model):
         return self.name
 
 
+class ExchangeRate(models.Model):
+    """What one unit of a currency was worth in US dollars on a banking day, by the ECB's reference rates."""
+
+    currency = models.CharField(max_length=3, db_collation="C")
+    day = models.DateField()
+    rate = models.DecimalField(max_digits=24, decimal_places=16)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["currency", "day"], name="a_currency_has_one_rate_a_day"),
+            models.CheckConstraint(name="exchange_rate_is_above_zero", condition=Q(rate__gt=0)),
+            models.CheckConstraint(name="dollars_need_no_exchange_rate", condition=~Q(currency="USD")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.currency} of {self.day}"
+
+
 class SpendType(models.TextChoices):
     PAYMENT = "payment"
     REFUND = "refund"
@@ -93,7 +111,8 @@ class SpendBatch(models.Model):
 class SpendEvent(models.Model):
     """One fact about spend: a payment, or a reversal that names its payment.
 
-    `original_amount` is in `original_currency`; `amount` is in US dollars at `rate`. `qualifies` was decided when the
+    `original_amount` is in `original_currency`; `amount` is in US dollars at `rate`, which is that of the banking day
+    `rate_day` (empty for dollars); a reversal has its payment's. `qualifies` was decided when the
     payment was recorded and stays so; a reversal has its payment's (TERMS: What counts as spend).
     """
 
@@ -108,8 +127,9 @@ class SpendEvent(models.Model):
     )
     original_currency = models.CharField(max_length=3)
     original_amount = models.DecimalField(max_digits=12, decimal_places=2)
-    rate = models.DecimalField(max_digits=18, decimal_places=8, default=1)
-    amount = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
+    rate = models.DecimalField(max_digits=24, decimal_places=16, default=1)
+    rate_day = models.DateField(null=True, blank=True)
+    amount = MoneyField(max_digits=14, decimal_places=2, currency_field_name="currency")
     qualifies = models.BooleanField()
     occurred_at = models.DateTimeField()
 
@@ -124,6 +144,11 @@ class SpendEvent(models.Model):
             ),
             models.CheckConstraint(
                 name="event_in_dollars_has_no_rate", condition=~Q(original_currency="USD") | Q(rate=1)
+            ),
+            models.CheckConstraint(
+                name="event_in_another_currency_has_the_day_of_its_rate",
+                condition=Q(original_currency="USD", rate_day__isnull=True)
+                | (~Q(original_currency="USD") & Q(rate_day__isnull=False)),
             ),
             models.CheckConstraint(
                 name="event_is_worth_its_rate",

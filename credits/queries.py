@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from djmoney.money import Money
 
 from accounts.keyset import Page, Place, page_of
-from credits.models import Coupon, CouponEntry, CouponKind, Debt
+from credits.models import Coupon, CouponEntry, CouponKind, CreditAccount, Debt
 
 PAGE_SIZE = 25
 ENTRIES_PAGE_SIZE = 50
@@ -200,3 +200,33 @@ def export_entries(*, to: IO[str]) -> int:
     with connection.cursor() as cursor:
         cursor.copy_expert(EXPORT_ENTRIES, to)
         return int(cursor.rowcount)
+
+
+@dataclass(frozen=True)
+class AccountCredit:
+    """What an account has at an instant: its usable coupons in their order of use, and its open debts, oldest first."""
+
+    usable: Money
+    trial: Money
+    is_frozen: bool
+    coupons: list[Coupon]
+    debts: list[Debt]
+
+
+def credit_of_account(*, account_id: str, now: datetime) -> AccountCredit:
+    """Return what an account has at `now`; frozen credit is not usable. Three statements.
+
+    Raises CreditAccount.DoesNotExist.
+    """
+    account = CreditAccount.objects.get(customer__account_id=account_id)
+    coupons = list(Coupon.objects.filter(customer=account.pk).usable_at(now).in_order_of_use())
+    usable = [coupon.remaining for coupon in coupons if coupon.kind != CouponKind.TRIAL]
+    trial = [coupon.remaining for coupon in coupons if coupon.kind == CouponKind.TRIAL]
+    nothing, is_frozen = Money(0, "USD"), account.frozen_at is not None
+    return AccountCredit(
+        usable=nothing if is_frozen else sum(usable, nothing),
+        trial=nothing if is_frozen else sum(trial, nothing),
+        is_frozen=is_frozen,
+        coupons=coupons,
+        debts=list(open_debts(customer_id=account.pk)),
+    )

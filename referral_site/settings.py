@@ -111,6 +111,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "lucide",
+    "ninja",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -302,6 +303,11 @@ if os.environ.get("EMAIL_URL"):
 else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = str(DATA_DIR / "mail")
+
+# The API
+
+API_CALLS_PER_MINUTE = whole_number("API_CALLS_PER_MINUTE", default=600, least=1, most=1_000_000)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
 # Static files
 

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from billing.payment_views import stripe_webhook
 from referral_site import gallery
+from referral_site.api import api
 
 
 @require_safe
@@ -26,6 +27,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("accounts.urls")),
     path("console/", include("referrals.urls_console")),
     path("webhooks/stripe/", stripe_webhook, name="stripe_webhook"),
+    path("api/v1/", api.urls),
     path("dev/", include("referral_site.demo.urls")),
     path("dev/", include((gallery.urlpatterns, "gallery"))),
 ]

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from accounts.models import (
+    ApiKey,
     EligibilityMove,
     IdentityVerification,
     ImportRun,
@@ -81,6 +82,9 @@ def gather_accounts(who: list[tuple[int, User, User]]) -> None:
     )
     OutboxMessage.objects.bulk_create(
         [OutboxMessage(key=f"crowd-{n}", kind="k", customer=user, created_at=NOW, due_at=NOW) for n, user, _ in who]
+    )
+    ApiKey.objects.bulk_create(
+        [ApiKey(name="crowd", digest=f"{n:064x}", tail="tail", scopes=[], created_at=NOW) for n, _, _ in who]
     )
 
 

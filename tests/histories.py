@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from tests.plain_reading import Outcome, Programme, Terms
+from tests.rates import rates_of
 
 T = TypeVar("T")
 Row = Mapping[str, str]
@@ -49,6 +50,8 @@ TERMS = (FIRST_TERMS, SECOND_TERMS)
 EARNING = ("ecs", "rds", "oss", "vpc", "waf", "emr")
 NOT_EARNING = ("cdn", "domain", "marketplace")
 PRODUCTS = dict.fromkeys(EARNING, True) | dict.fromkeys(NOT_EARNING, False)
+
+RATES = rates_of("EUR", "JPY", "HUF")
 
 ACCOUNT_COLUMNS = ("account_id", "email", "account_type", "country", "registered_at", "referred_by")
 SPEND_COLUMNS = ("event_id", "account_id", "type", "product", "currency", "amount", "occurred_at", "payment_id")
@@ -84,7 +87,7 @@ class Step:
 
 def programme() -> Programme:
     """The empty programme in which every history happens."""
-    return Programme(TERMS, PRODUCTS)
+    return Programme(TERMS, PRODUCTS, RATES)
 
 
 def apply(to: Programme, step: Step) -> Outcome | None:
@@ -258,7 +261,15 @@ class Story:
             "amount": str(amount),
             "occurred_at": written(at),
             "payment_id": "",
-        }
+        } | self.abroad(amount)
+
+    def abroad(self, dollars: Decimal) -> dict[str, str]:
+        """Now and then the currency and amount of somebody who pays about as much in another currency."""
+        if not self.chance(1):
+            return {}
+        currency = self.one_of(tuple(RATES))
+        amount = dollars / next(iter(RATES[currency].values()))
+        return {"currency": currency, "amount": str(max(amount.quantize(Decimal(1)), Decimal(1)))}
 
     def reversal_row(self, kind: str, of: Mapping[str, Any], amount: Decimal) -> Row:
         """A reversal of `of`, a payment as a row or as the oracle tells it."""
@@ -267,7 +278,7 @@ class Story:
             "account_id": of["account_id"],
             "type": kind,
             "product": "",
-            "currency": "USD",
+            "currency": of["currency"],
             "amount": str(amount),
             "occurred_at": written(self.one_of((NOW, NOW - 30 * DAY))),
             "payment_id": of["event_id"],
@@ -377,7 +388,9 @@ class Story:
                 new | {"amount": self.one_of(("0", "0.00", "-1", "1.234", " 1", "1e2", ""))},
                 new | {"type": self.one_of(("gift", "Payment", ""))},
                 new | {"occurred_at": self.one_of(("2025-07-01", "2025-07-01T00:00:00", "2025-02-30T00:00:00Z", ""))},
-                new | {"currency": self.one_of(("EUR", "usd", ""))},
+                new | {"currency": self.one_of(("XXX", "usd", ""))},
+                known | {"currency": "SEK"},
+                new | {"currency": "JPY", "amount": "5.50"},
                 new | {"account_id": "nobody"},
                 new | {"type": "refund", "payment_id": "never", "account_id": "nobody"},
                 payment | {"product": self.one_of(("none", "ECS", ""))},

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
 Row = Mapping[str, str]
@@ -19,6 +19,7 @@ ZERO = Decimal("0.00")
 REWARD_KINDS = ("payout", "bonus")
 ACCOUNT_TYPES = ("individual", "enterprise")
 REVERSAL_TYPES = ("refund", "chargeback", "chargeback_reversal")
+WHOLE_CURRENCIES = ("JPY", "KRW", "ISK")
 FUTURE_TOLERANCE = timedelta(minutes=5)
 
 AMOUNT_FORM = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?")
@@ -159,13 +160,20 @@ class Payment:
 
     fact: SpendFact
     qualifies: bool
+    rate: Decimal = Decimal(1)
     refunded: Decimal = ZERO
     charged_back: Decimal = ZERO
     won: Decimal = ZERO
 
     @property
     def net(self) -> Decimal:
+        """What is left in the payment's own currency."""
         return self.fact.amount - self.refunded - self.charged_back + self.won
+
+    @property
+    def dollars(self) -> Decimal:
+        """The net in dollars: the net in its currency times the payment's rate, half up (TERMS: Currencies)."""
+        return (self.net * self.rate).quantize(CENT, rounding=ROUND_HALF_UP)
 
 
 @dataclass
@@ -316,6 +324,8 @@ def read_spend(row: Row) -> SpendFact:
     reversal = row["type"] in REVERSAL_TYPES
     payment_id = read_id(row["payment_id"]) if reversal else ""
     amount = read_amount(row["amount"])
+    if row["currency"] in WHOLE_CURRENCIES and amount != int(amount):
+        raise UnableToRecord("amount")
     fact_type = read_one_of(row["type"], ("payment", *REVERSAL_TYPES))
     occurred_at = read_instant(row["occurred_at"])
     product = "" if reversal else row["product"]

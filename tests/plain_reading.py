@@ -7,8 +7,9 @@ times are aware instants in UTC, nothing here reads a clock.
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from types import MappingProxyType
 from typing import Any
 
 from tests.plain_facts import (
@@ -43,10 +44,17 @@ __all__ = ["Account", "Outcome", "Payment", "Programme", "Terms", "UnableToGiveB
 class Programme:
     """All customers, facts, rewards and coupons of one programme."""
 
-    def __init__(self, terms: Sequence[Terms], products: Mapping[str, bool]) -> None:
-        """`products` says of each product code whether it has `earns_credit`."""
+    def __init__(
+        self,
+        terms: Sequence[Terms],
+        products: Mapping[str, bool],
+        rates: Mapping[str, Mapping[date, Decimal]] = MappingProxyType({}),
+    ) -> None:
+        """`products` says of each product code whether it has `earns_credit`; `rates`, what one unit of each currency
+        was worth in dollars on each banking day."""
         self._terms = sorted(terms, key=lambda version: version.starts_at)
         self._products = dict(products)
+        self._rates = rates
         self._accounts: dict[str, Account] = {}
         self._spend: dict[str, SpendFact] = {}
         self._payments: dict[str, Payment] = {}
@@ -187,8 +195,7 @@ class Programme:
 
     def _check_spend(self, fact: SpendFact, now: datetime) -> None:
         """All that can be judged at arrival: `currency`, `account`, `product`, `time`, in this order."""
-        if fact.currency != "USD":
-            raise UnableToRecord("currency")
+        self._check_currency(fact)
         account = self._accounts.get(fact.account_id)
         if account is None:
             raise UnableToRecord("account")
@@ -200,8 +207,30 @@ class Programme:
             raise UnableToRecord("time")
         refuse_future(fact.occurred_at, now)
 
+    def _check_currency(self, fact: SpendFact) -> None:
+        """`currency`: unknown, another than the payment's, or without an exchange rate."""
+        if fact.type == "payment":
+            self._rate_of(fact)
+            return
+        payment = self._payments.get(fact.payment_id)
+        if fact.currency not in ({payment.fact.currency} if payment else {"USD", *self._rates}):
+            raise UnableToRecord("currency")
+
+    def _rate_of(self, payment: SpendFact) -> Decimal:
+        """The rate of the last banking day at or before it, at most 7 days older; dollars need none."""
+        if payment.currency == "USD":
+            return Decimal(1)
+        day = payment.occurred_at.astimezone(UTC).date()
+        rates = self._rates.get(payment.currency, {})
+        for age in range(8):
+            if rate := rates.get(day - timedelta(days=age)):
+                return rate
+        raise UnableToRecord("currency")
+
     def _check_account_of_reversal(self, fact: SpendFact) -> None:
         payment = self._payments.get(fact.payment_id)
+        if payment is not None and payment.fact.currency != fact.currency:
+            raise UnableToRecord("currency")
         if payment is not None and payment.fact.account_id != fact.account_id:
             raise UnableToRecord("account")
 
@@ -211,7 +240,7 @@ class Programme:
         TERMS: What counts as spend. Whether a payment qualifies is decided here, once.
         """
         if fact.type == "payment":
-            self._payments[fact.event_id] = Payment(fact, self._products[fact.product])
+            self._payments[fact.event_id] = Payment(fact, self._products[fact.product], self._rate_of(fact))
             return True
         payment = self._payments.get(fact.payment_id)
         if payment is None:
@@ -384,17 +413,17 @@ class Programme:
         return sorted(payments, key=lambda payment: (payment.fact.occurred_at, payment.fact.event_id))
 
     def _qualifying_spend(self, friend: Account) -> Decimal:
-        return sum((payment.net for payment in self._qualifying(friend)), ZERO)
+        return sum((payment.dollars for payment in self._qualifying(friend)), ZERO)
 
     def _window_spend(self, friend: Account) -> Decimal:
         """The sum of nets with `occurred_at` < R + 90 days."""
         end = friend.registered_at + timedelta(days=self._terms_of(friend).window_days)
-        return sum((payment.net for payment in self._qualifying(friend) if payment.fact.occurred_at < end), ZERO)
+        return sum((payment.dollars for payment in self._qualifying(friend) if payment.fact.occurred_at < end), ZERO)
 
     def _qualified_at(self, friend: Account) -> datetime | None:
         running = ZERO
         for payment in self._qualifying(friend):
-            running += payment.net
+            running += payment.dollars
             if running >= self._terms_of(friend).threshold:
                 return payment.fact.occurred_at
         return None
@@ -565,6 +594,7 @@ class Programme:
             {
                 "event_id": payment.fact.event_id,
                 "account_id": payment.fact.account_id,
+                "currency": payment.fact.currency,
                 "qualifies": payment.qualifies,
                 "amount": payment.fact.amount,
                 "net": payment.net,

@@ -1,7 +1,8 @@
 """The database as the migrations left it, to return to after a test that commits.
 
 Django's flush truncates every table and forgets the catalogue and the terms. Here only the tables that hold rows are
-emptied, and those that a migration filled get their rows back where a test changed them.
+emptied, and those that a migration filled get their rows back where a test changed them. The exchange rates are left
+alone: they are too many to compare, and whoever changes them does it in a transaction that is undone.
 """
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -14,7 +15,8 @@ DECLARE
     name text;
     filled boolean;
 BEGIN
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'django_migrations' LOOP
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'
+        AND tablename NOT IN ('django_migrations', 'billing_exchangerate') LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM public.%1$I)', name) INTO filled;
         IF filled THEN
             EXECUTE format('CREATE TABLE pristine.%1$I AS TABLE public.%1$I', name);
@@ -32,7 +34,7 @@ BEGIN
     FOR name, kept IN
         SELECT tablename, to_regclass(format('pristine.%I', tablename)) IS NOT NULL
         FROM pg_tables
-        WHERE schemaname = 'public' AND tablename <> 'django_migrations'
+        WHERE schemaname = 'public' AND tablename NOT IN ('django_migrations', 'billing_exchangerate')
         ORDER BY 2
     LOOP
         IF kept THEN

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pgtrigger
@@ -15,6 +16,7 @@ from accounts.operations import (
     Message,
     Parked,
     advance_run,
+    create_api_key,
     finish_run,
     park,
     pass_verification,
@@ -88,6 +90,7 @@ def leave_traces_of_accounts(alice: User, bob: User) -> None:
         EligibilityMove.objects.create(identity_digest=name, from_account=customer, to_account=other, moved_at=NOW)
         KnownIdentifier.objects.create(kind="email", digest=name, customer=customer, recorded_at=NOW)
         write_messages(messages=[Message(f"mail-of-{name}", "credit_arrived", customer.pk)], now=NOW)
+        create_api_key(name=name, scopes=["spend:write"], expires_at=NOW + timedelta(days=1), actor=customer, now=NOW)
 
 
 def pay_in_every_way(alice: User, bob: User) -> None:

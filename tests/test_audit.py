@@ -346,8 +346,7 @@ def test_imported_friend_without_a_referral_is_found() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "billing_spendevent SET original_currency = 'EUR' WHERE event_id = 'cdn'",
-        "billing_waitingreversal SET original_currency = 'EUR' WHERE event_id = 'waits'",
+        "billing_waitingreversal SET original_currency = 'eur' WHERE event_id = 'waits'",
         "billing_waitingreversal SET payment_event_id = E'\\u007f' WHERE event_id = 'waits'",
     ],
 )
@@ -441,3 +440,14 @@ def test_spend_that_is_not_tracked_yet_breaks_nothing() -> None:
     bob = User.objects.get(account_id="bob")
     record(fact(bob, "late", "100", JANUARY + timedelta(days=1)))
     assert_clean_audit()
+
+
+@pytest.mark.parametrize(("rate_day", "is_right"), [("2025-12-28", False), ("2025-12-29", True), ("2026-01-06", False)])
+def test_rate_of_a_day_too_old_or_to_come_is_found(rate_day: str, is_right: bool) -> None:
+    break_books(
+        Breaker(
+            f"UPDATE billing_spendevent SET original_currency = 'EUR', rate_day = '{rate_day}', "
+            "occurred_at = '2026-01-05T12:00:00Z' WHERE event_id = 'cdn'"
+        )
+    )
+    assert ("rate_is_of_the_last_banking_day" in breaches()) is not is_right

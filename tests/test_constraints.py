@@ -61,6 +61,8 @@ ATTEMPTS = {
         SELECT kind, digest, customer_id, recorded_at FROM accounts_knownidentifier
     """,
     "identifier_kind_is_listed": "UPDATE accounts_knownidentifier SET kind = 'shoe'",
+    "api_key_is_kept_as_a_digest": "UPDATE accounts_apikey SET digest = upper(digest) WHERE name = 'alice'",
+    "api_key_has_a_name": "UPDATE accounts_apikey SET name = ''",
     "message_has_somebody_to_go_to": "UPDATE accounts_outboxmessage SET customer_id = NULL, recipient = ''",
     "message_is_sent_or_dropped": "UPDATE accounts_outboxmessage SET sent_at = now(), dropped_at = now()",
     "a_row_is_parked_once": """
@@ -142,6 +144,10 @@ ATTEMPTS = {
     "product_code_is_not_empty": "UPDATE billing_product SET code = '' WHERE code = 'ecs'",
     "an_event_counts_once": COPY_EVENT,
     "event_is_in_dollars": "UPDATE billing_spendevent SET currency = 'EUR'",
+    "event_in_another_currency_has_the_day_of_its_rate": "UPDATE billing_spendevent SET original_currency = 'EUR'",
+    "a_currency_has_one_rate_a_day": "UPDATE billing_exchangerate SET day = '2026-01-05' WHERE currency = 'EUR'",
+    "exchange_rate_is_above_zero": "UPDATE billing_exchangerate SET rate = 0 WHERE day = '2026-01-05'",
+    "dollars_need_no_exchange_rate": "UPDATE billing_exchangerate SET currency = 'USD' WHERE day = '2026-01-05'",
     "event_type_is_listed": "UPDATE billing_spendevent SET type = 'gift' WHERE type = 'chargeback'",
     "event_id_is_not_empty": "UPDATE billing_spendevent SET event_id = '' WHERE event_id = 'cdn'",
     "event_amount_is_above_zero": "UPDATE billing_spendevent SET original_amount = 0, amount = 0",
@@ -250,7 +256,7 @@ FURTHER_ATTEMPTS = [
     ("waiting_ids_are_not_empty", "UPDATE billing_waitingreversal SET event_id = '' WHERE event_id = 'waits'"),
     ("email_is_in_lower_case", "UPDATE accounts_user SET email = 'BÖB@example.com' WHERE account_id = 'bob'"),
     ("event_is_worth_its_rate", """
-        UPDATE billing_spendevent SET original_currency = 'EUR', rate = 1.085, amount = 9.76
+        UPDATE billing_spendevent SET original_currency = 'EUR', rate = 1.085, rate_day = '2026-01-05', amount = 9.76
         WHERE event_id = 'cdn' AND amount = 9
     """),
     ("payment_token_is_no_card_number", "UPDATE billing_paymentmethod SET token = '' WHERE gateway = 'staff'"),
@@ -304,6 +310,7 @@ ANOTHER_VALUE = {
     "bigint": "coalesce(%s, 0) + 1",
     "integer": "%s + 1",
     "numeric": "%s + 1",
+    "jsonb": "%s || '[\"more\"]'",
     "timestamp with time zone": "%s + interval '1 second'",
 }
 

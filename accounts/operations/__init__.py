@@ -1,5 +1,6 @@
 """Every write of accounts."""
 
+from accounts.operations.api_keys import UnableToCreateKey, create_api_key, note_use, revoke_api_key
 from accounts.operations.closing import UnableToClose, lock_to_close, shut
 from accounts.operations.eligibility import UnableToMoveEligibility, give_eligibility, move_eligibility
 from accounts.operations.identifiers import card_digest, keyed_digest, remember_identifier
@@ -68,6 +69,7 @@ __all__ = [
     "UnableToAdvanceRun",
     "UnableToChangeAddress",
     "UnableToClose",
+    "UnableToCreateKey",
     "UnableToMoveEligibility",
     "UnableToSignUp",
     "UnableToVerify",
@@ -80,6 +82,7 @@ __all__ = [
     "change_profile",
     "clear_parked",
     "confirm_address",
+    "create_api_key",
     "decide_verification",
     "deliver",
     "discard_unconfirmed",
@@ -95,6 +98,7 @@ __all__ = [
     "lock_to_close",
     "make_way",
     "move_eligibility",
+    "note_use",
     "park",
     "park_facts",
     "parked_keys",
@@ -106,6 +110,7 @@ __all__ = [
     "remember_identifier",
     "remove_payment_method",
     "remove_second_factors",
+    "revoke_api_key",
     "shut",
     "sift_poison",
     "sign_up",

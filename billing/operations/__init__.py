@@ -1,5 +1,6 @@
 """Every write of billing."""
 
+from billing.operations.exchange_rates import keep_rates
 from billing.operations.payment_methods import (
     UnableToChangePaymentMethod,
     add_card,
@@ -20,6 +21,7 @@ __all__ = [
     "add_card",
     "arrange_payment",
     "clear_payment_methods",
+    "keep_rates",
     "receive_stripe_event",
     "record_spend",
     "remove_card",

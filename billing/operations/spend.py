@@ -23,15 +23,16 @@ from accounts.retries import retried
 from billing.judgement import Fact, Judge, Judgement, PaymentState
 from billing.models import SpendBatch
 from billing.operations import spend_sql as sql
+from billing.reference_rates import WITHOUT_CENTS
 from billing.signals import spend_recorded
 
 REFUSALS = {
     "id": "an id is empty, longer than 100 characters or holds a control character",
-    "amount": "the amount is not a plain decimal above zero with at most two places",
+    "amount": "the amount is not a plain decimal above zero with at most as many places as its currency has",
     "type": "the type is none of payment, refund, chargeback, chargeback_reversal",
     "time": "the time is not RFC 3339 with an offset, lies before the account registered, or in the future",
     "conflict": "the id is known with other content",
-    "currency": "the currency is unknown, or not the payment's",
+    "currency": "the currency is unknown, not the payment's, or has no exchange rate of the seven days before",
     "account": "the account is unknown, or not the payment's",
     "product": "the product is unknown",
     "exceeds": "the amount is above what is left of the payment",
@@ -185,7 +186,7 @@ def _judge(cursor: Any, source: str, facts: Sequence[SpendFact], now: datetime) 
     _stage(cursor, facts)
     cursor.execute(sql.LOCK_IDS, {"source": source})
     cursor.fetchall()
-    cursor.execute(sql.JUDGE, {"source": source, "now": now})
+    cursor.execute(sql.JUDGE, {"source": source, "now": now, "whole": list(WITHOUT_CENTS)})
     return _judge_tangled(cursor, source)
 
 

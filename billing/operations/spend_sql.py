@@ -33,15 +33,20 @@ FROM (
 ) AS in_order
 """
 
+# A payment needs the rate of the last banking day at or before it, at most seven days older; a reversal a currency that
+# there is: it has its payment's rate. `whole` are the currencies that have no cents.
 JUDGE = """
 CREATE TEMPORARY TABLE judged_spend ON COMMIT DROP AS
 WITH parsed AS MATERIALIZED (
-    SELECT *, rfc3339(occurred_at) AS instant, is_amount(amount) AS is_amount,
+    SELECT *, rfc3339(occurred_at) AS instant,
+           CASE WHEN is_amount(amount) THEN currency <> ALL(%(whole)s) OR amount::numeric = trunc(amount::numeric)
+                ELSE false END AS is_amount,
            is_id(event_id) AND is_id(account_id)
            AND (type NOT IN ('refund', 'chargeback', 'chargeback_reversal') OR is_id(payment_id)) AS has_ids
     FROM incoming_spend
 ), valued AS MATERIALIZED (
     SELECT line, event_id, account_id, type, product, currency, payment_id, instant AS occurred_at,
+           (instant AT TIME ZONE 'UTC')::date AS occurred_on,
            CASE WHEN is_amount THEN amount::numeric(12, 2) END AS amount,
            CASE WHEN NOT has_ids THEN 'id'
                 WHEN NOT is_amount THEN 'amount'
@@ -49,8 +54,9 @@ WITH parsed AS MATERIALIZED (
                 WHEN instant IS NULL THEN 'time' END AS form_fault
     FROM parsed
 ), checked AS (
-    SELECT valued.*, customer.id AS customer_id, product.id AS product_id, product.earns_credit AS qualifies, CASE
-               WHEN valued.currency <> 'USD' THEN 'currency'
+    SELECT valued.*, customer.id AS customer_id, product.id AS product_id, product.earns_credit AS qualifies,
+           exchange.rate, exchange.day AS rate_day, CASE
+               WHEN valued.currency <> 'USD' AND exchange.day IS NULL THEN 'currency'
                WHEN customer.id IS NULL THEN 'account'
                WHEN type = 'payment' AND product.id IS NULL THEN 'product'
                WHEN type = 'payment' AND valued.occurred_at < customer.registered_at THEN 'time'
@@ -60,6 +66,12 @@ WITH parsed AS MATERIALIZED (
         SELECT id, registered_at FROM accounts_user WHERE account_id = valued.account_id OFFSET 0
     ) AS customer ON customer.registered_at IS NOT NULL
     LEFT JOIN billing_product AS product ON product.code = valued.product
+    LEFT JOIN LATERAL (
+        SELECT rate, day FROM billing_exchangerate
+        WHERE valued.currency <> 'USD' AND currency = valued.currency AND (
+            type <> 'payment' OR day BETWEEN occurred_on - 7 AND occurred_on)
+        ORDER BY day DESC LIMIT 1
+    ) AS exchange ON true
 ), asked AS (
     SELECT DISTINCT event_id FROM valued WHERE form_fault IS NULL
 ), touched AS (
@@ -162,18 +174,19 @@ SELECT line, verdict FROM judged_spend WHERE verdict NOT IN ('accepted', 'duplic
 
 INSERT_PAYMENTS = """
 INSERT INTO billing_spendevent (batch_id, source, event_id, customer_id, type, product_id, original_currency,
-                                original_amount, rate, amount, currency, qualifies, occurred_at)
-SELECT %(batch)s, %(source)s, event_id, customer_id, type, product_id, currency, amount, 1, amount, 'USD', qualifies,
-       occurred_at
+                                original_amount, rate, rate_day, amount, currency, qualifies, occurred_at)
+SELECT %(batch)s, %(source)s, event_id, customer_id, type, product_id, currency, amount, coalesce(rate, 1), rate_day,
+       round(amount * coalesce(rate, 1), 2), 'USD', qualifies, occurred_at
 FROM judged_spend WHERE verdict = 'accepted' ORDER BY event_id
 ON CONFLICT (source, event_id) DO NOTHING
 """
 
 INSERT_REVERSALS = """
 INSERT INTO billing_spendevent (batch_id, source, event_id, customer_id, type, payment_id, original_currency,
-                                original_amount, rate, amount, currency, qualifies, occurred_at)
+                                original_amount, rate, rate_day, amount, currency, qualifies, occurred_at)
 SELECT %(batch)s, %(source)s, wanted.event_id, payment.customer_id, wanted.type, payment.id, payment.original_currency,
-       wanted.amount, payment.rate, round(wanted.amount * payment.rate, 2), 'USD', payment.qualifies, wanted.occurred_at
+       wanted.amount, payment.rate, payment.rate_day, round(wanted.amount * payment.rate, 2), 'USD', payment.qualifies,
+       wanted.occurred_at
 FROM unnest(%(ids)s::text[], %(payments)s::text[], %(types)s::text[], %(amounts)s::numeric[], %(times)s::timestamptz[])
     AS wanted (event_id, payment_id, type, amount, occurred_at)
 CROSS JOIN LATERAL (

@@ -41,9 +41,9 @@ INVARIANTS = (
                reversal.qualifies, payment.qualifies AS payment_qualifies
         FROM billing_spendevent AS reversal JOIN billing_spendevent AS payment ON payment.id = reversal.payment_id
         WHERE (payment.type, reversal.source, reversal.customer_id, reversal.original_currency, reversal.rate,
-               reversal.qualifies) IS DISTINCT FROM
+               reversal.rate_day, reversal.qualifies) IS DISTINCT FROM
               ('payment', payment.source, payment.customer_id, payment.original_currency, payment.rate,
-               payment.qualifies)
+               payment.rate_day, payment.qualifies)
         """,
     ),
     Invariant(
@@ -56,15 +56,25 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "rate_is_of_the_last_banking_day",
+        "A payment in another currency has the rate of a day at or before it, at most seven days older.",
+        """
+        SELECT id AS payment, original_currency, rate_day, occurred_at
+        FROM billing_spendevent
+        WHERE type = 'payment' AND original_currency <> 'USD'
+          AND ((occurred_at AT TIME ZONE 'UTC')::date - rate_day NOT BETWEEN 0 AND 7) IS NOT FALSE
+        """,
+    ),
+    Invariant(
         "event_has_the_form_of_a_fact",
-        "An event, and a reversal that waits for its payment, has ids that a fact may have, and is in dollars.",
+        "An event, and a reversal that waits for its payment, has ids and a currency that a fact may have.",
         """
         SELECT 'event' AS what, id, event_id, NULL AS payment_event_id, original_currency
-        FROM billing_spendevent WHERE NOT is_id(event_id) OR original_currency <> 'USD'
+        FROM billing_spendevent WHERE NOT is_id(event_id) OR original_currency !~ '^[A-Z]{3}$'
         UNION ALL
         SELECT 'waiting', id, event_id, payment_event_id, original_currency
         FROM billing_waitingreversal
-        WHERE NOT (is_id(event_id) AND is_id(payment_event_id)) OR original_currency <> 'USD'
+        WHERE NOT (is_id(event_id) AND is_id(payment_event_id)) OR original_currency !~ '^[A-Z]{3}$'
         """,
     ),
     Invariant(

@@ -1,0 +1,103 @@
+"""What every door of the API has in common: keys, limits and problems (RFC 9457)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+from allauth.core.internal.httpkit import get_client_ip
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpRequest
+from ninja import Schema
+from ninja.parser import Parser
+from ninja.security import HttpBearer
+
+from accounts import clock
+from accounts.models import ApiKey
+from accounts.operations import note_use
+from accounts.operations.api_keys import key_digest, may_come_from
+
+WINDOW = 60
+"""Seconds that a limit counts over."""
+
+
+class Problem(Exception):
+    """What went wrong, for an answer of application/problem+json; `code` is stable, `errors` name what is at fault."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: list[dict[str, Any]] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.errors, self.headers = status, code, detail, errors, headers
+
+
+class ProblemOut(Schema):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[dict[str, Any]] | None = None
+
+
+class StrictParser(Parser):
+    """JSON as RFC 8259 has it: no NaN, no lone surrogates, no nesting without end."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        try:
+            return orjson.loads(request.body)
+        except orjson.JSONDecodeError as fault:
+            raise Problem(400, "json", f"The body is not JSON: {fault}.") from fault
+
+
+class Key(HttpBearer):
+    """Lets in whoever has a key with the scope, from where it is good, within its limit."""
+
+    def __init__(self, scope: ApiKey.Scope) -> None:
+        super().__init__()
+        self.scope = scope
+
+    def authenticate(self, request: HttpRequest, token: str) -> ApiKey:
+        """Return the key. One answer for every key that is not good, so that it tells nobody why."""
+        now = clock.now()
+        key = ApiKey.objects.filter(digest=key_digest(token)).first()
+        if key is None or not key.is_good_at(now) or not may_come_from(key=key, address=get_client_ip(request) or ""):
+            raise Problem(401, "key", "The key is unknown, expired, revoked or not good from here.", headers=CHALLENGE)
+        if self.scope not in key.scopes:
+            raise Problem(403, "scope", f"The key lacks the scope {self.scope}.")
+        count_call(request, key)
+        note_use(key_id=key.pk, now=now)
+        return key
+
+
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+def count_call(request: HttpRequest, key: ApiKey) -> None:
+    """Count a call within the present minute. Raises Problem: limit."""
+    window, left = divmod(int(time.time()), WINDOW)
+    name, reset = f"api-calls:{key.pk}:{window}", WINDOW - left
+    cache.add(name, 0, timeout=2 * WINDOW)
+    calls = cache.incr(name)
+    limit = settings.API_CALLS_PER_MINUTE
+    headers = {
+        "RateLimit-Limit": str(limit),
+        "RateLimit-Remaining": str(max(0, limit - calls)),
+        "RateLimit-Reset": str(reset),
+    }
+    request.api_limits = headers  # type: ignore[attr-defined]
+    if calls > limit:
+        detail = f"At most {limit} calls a minute: try again in {reset} s."
+        raise Problem(429, "limit", detail, headers={"Retry-After": str(reset)})

@@ -1,0 +1,105 @@
+"""The API of version 1: who answers below /api/v1/, and how it says what went wrong."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.renderers import BaseRenderer
+
+from accounts.api_door import CHALLENGE, Problem, StrictParser
+from billing.api import router as spend
+from credits.api import router as credit
+
+DESCRIPTION = """
+Connects a billing system: it sends what its customers have paid, and asks what credit they have.
+
+Amounts are decimals in strings, times are RFC 3339 with an offset. Errors are problem details (RFC 9457) with a stable
+`code`. A call that was answered may be sent again: what is known counts as duplicate.
+"""
+
+
+class Renderer(BaseRenderer):
+    media_type = "application/json"
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
+        return orjson.dumps(data, default=str)
+
+
+class Api(NinjaAPI):
+    """Adds to every answer how many calls are left."""
+
+    def create_response(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().create_response(request, *args, **kwargs)
+        for name, value in getattr(request, "api_limits", {}).items():
+            response.headers[name] = value
+        return response
+
+
+api = Api(
+    title="Refer a Friend",
+    version="1",
+    description=DESCRIPTION,
+    urls_namespace="api",
+    parser=StrictParser(),
+    renderer=Renderer(),
+)
+api.add_router("", spend)
+api.add_router("", credit)
+
+
+def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """Return a problem as application/problem+json."""
+    content = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+    }
+    if problem.errors:
+        content["errors"] = problem.errors
+    response = api.create_response(request, content, status=problem.status)
+    response.headers["Content-Type"] = "application/problem+json"
+    for name, value in problem.headers.items():
+        response.headers[name] = value
+    return response
+
+
+api.exception_handler(Problem)(answer)
+
+
+@api.exception_handler(ValidationError)
+def answer_invalid(request: HttpRequest, fault: ValidationError) -> HttpResponse:
+    """Name what is at fault, without what it held: that may be a secret, or a person."""
+    errors = [{"at": list(error["loc"]), "message": error["msg"]} for error in fault.errors[:100]]
+    return answer(
+        request, Problem(422, "invalid", "The request does not have the form that is documented.", errors=errors)
+    )
+
+
+@api.exception_handler(AuthenticationError)
+def answer_unknown(request: HttpRequest, fault: AuthenticationError) -> HttpResponse:
+    return answer(request, Problem(401, "key", "This needs a key, as Authorization: Bearer.", headers=CHALLENGE))
+
+
+@api.exception_handler(HttpError)
+def answer_refused(request: HttpRequest, fault: HttpError) -> HttpResponse:
+    """What the parser found wrong with a body comes wrapped."""
+    cause = fault.__cause__
+    return answer(request, cause if isinstance(cause, Problem) else Problem(fault.status_code, "request", str(fault)))
+
+
+@api.exception_handler(Http404)
+def answer_missing(request: HttpRequest, fault: Http404) -> HttpResponse:
+    return answer(request, Problem(404, "unknown", "There is no such thing."))
+
+
+@api.exception_handler(RequestDataTooBig)
+def answer_too_large(request: HttpRequest, fault: RequestDataTooBig) -> HttpResponse:
+    return answer(request, Problem(413, "size", "The body is larger than 8 MB."))
