@@ -40,7 +40,7 @@ def meanwhile(place: Any, recomputes: Callable[[], object], job: Callable[[], ob
             return
         reading.set()
         with connection.cursor() as cursor:
-            cursor.execute(slow, {"referrals": referral_ids, "now": NOW})
+            cursor.execute(slow, {"referrals": referral_ids, "now": NOW, "news": NOW})
 
     def come_later() -> None:
         until(lambda: reading.is_set() and waiting() >= 1)
