@@ -39,7 +39,7 @@ def verification(request: HttpRequest) -> HttpResponse:
         if _submitted(request, form, reader):
             return redirect("console:verification")
     context = {"page": page, "form": form, "section": "verification"}
-    return render(request, "accounts/console/verification.html", context, status=400 if form.errors else 200)
+    return render(request, "accounts/console/verification.html", context)
 
 
 @require_POST

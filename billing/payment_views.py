@@ -75,7 +75,7 @@ def sandbox_card(request: HttpRequest) -> HttpResponse:
         except UnableToTakeCard as refusal:
             form.add_error(None, str(refusal))
     context = {"form": form, "test_cards": SANDBOX_CARDS, "current": "true", **SECTION}
-    return render(request, "billing/console/sandbox_card.html", context, status=400 if form.errors else 200)
+    return render(request, "billing/console/sandbox_card.html", context)
 
 
 @require_safe

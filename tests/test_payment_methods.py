@@ -287,6 +287,15 @@ def test_staff_arrange_nothing_with_an_unconfirmed_sign_up() -> None:
         arrange_payment(customer_id=bob.pk, now=NOW)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_nothing_changes_for_an_account_that_has_not_registered(known: bool) -> None:
+    bob = sign_up(email="bob@example.com", password="correct-horse", country="DE", attribution={}, now=NOW)
+    nobody = bob.pk if known else 0
+    assert not clear_payment_methods(customer_id=nobody, now=NOW)
+    with pytest.raises(UnableToChangePaymentMethod):
+        set_default_card(customer_id=nobody, method_id=1, now=NOW)
+
+
 # The sandbox
 
 

@@ -50,8 +50,7 @@ class UnableToVerify(Exception):
 
     reasons = {
         "identity": _("An identity has a country, a kind of document and a number."),
-        "number": _("The number is too short: it has at least %(least)d letters and digits.")
-        % {"least": SHORTEST_NUMBER},
+        "number": _("The number is too short: it has at least %(least)d letters and digits."),
         "name": _("A submission has the legal name that the document shows."),
         "unregistered": _("There is no registered account with this id."),
         "passed": _("The account has passed verification already."),
@@ -61,7 +60,7 @@ class UnableToVerify(Exception):
     }
 
     def __init__(self, code: str) -> None:
-        super().__init__(self.reasons[code])
+        super().__init__(self.reasons[code] % {"least": SHORTEST_NUMBER})
         self.code = code
 
 

@@ -37,6 +37,10 @@ class UnableToChangePaymentMethod(Exception):
         self.code = code
 
 
+class _Unregistered(Exception):
+    """There is no registered account with this id."""
+
+
 def start_card(*, customer_id: int, back: str, cancelled: str, now: datetime) -> str:
     """Return the address at which the customer enters a card; the gateway leads to `back` after that.
 
@@ -114,9 +118,7 @@ def add_card(*, customer_id: int, gateway: str, card: Card, now: datetime) -> Pa
     if end_of_month(card.expiry_year, card.expiry_month) <= now:
         raise UnableToTakeCard("expired")
     with transaction.atomic():
-        user, methods = _lock_file(customer_id, now)
-        if user.closed_at:
-            raise UnableToTakeCard("unregistered")
+        user, methods = _lock_open_file(customer_id, now)
         if len(methods) >= MOST_METHODS and card.token not in [method.token for method in methods]:
             raise UnableToTakeCard("many")
         method, is_new = PaymentMethod.objects.get_or_create(
@@ -143,8 +145,7 @@ def add_card(*, customer_id: int, gateway: str, card: Card, now: datetime) -> Pa
 def set_default_card(*, customer_id: int, method_id: int, now: datetime) -> bool:
     """Make a method the default; return False where it is. Locks the User. Raises UnableToChangePaymentMethod."""
     with transaction.atomic():
-        _user, methods = _lock_file(customer_id, now)
-        chosen = _one_of(methods, method_id)
+        chosen = _one_of(_lock_file_if_any(customer_id, now), method_id)
         if chosen.is_default:
             return False
         _make_default(chosen)
@@ -167,9 +168,9 @@ def take_card_off(*, customer_id: int, method_id: int, now: datetime) -> None:
 def clear_file(*, customer_id: int, now: datetime) -> list[PaymentMethod] | None:
     """Record that nothing is on a customer's file, and return what was; None where nothing is. Locks the User."""
     with transaction.atomic():
-        user, methods = _lock_file(customer_id, now)
-        if not methods:
+        if not (methods := _lock_file_if_any(customer_id, now)):
             return None
+        user = methods[0].customer
         _take_off(user, methods, methods, now)
         return methods
 
@@ -183,7 +184,7 @@ def arrange_payment(*, customer_id: int, now: datetime) -> bool:
     with transaction.atomic():
         try:
             user, methods = _lock_file(customer_id, now)
-        except UnableToTakeCard:
+        except _Unregistered:
             raise UnableToAddPaymentMethod from None
         if any(method.gateway == PaymentMethod.Gateway.STAFF for method in methods):
             return False
@@ -249,13 +250,13 @@ def _forget(gateway: str, token: str) -> None:
 
 
 def _lock_file(customer_id: int, now: datetime) -> tuple[User, list[PaymentMethod]]:
-    """Lock the customer, and return what is on file after that, the newest first. Raises UnableToTakeCard."""
+    """Lock the customer, and return what is on file after that, the newest first."""
     # Two changes of one file at once, as a removal and a new default: the second waits, and reads what the first has
     # left.
     accounts = User.objects.get_queryset().registered().filter(pk=customer_id)
     user = accounts.select_for_update(no_key=True, of=("self",)).first()
     if user is None:
-        raise UnableToTakeCard("unregistered")
+        raise _Unregistered
     methods = _read_file(customer_id)
     if not methods and user.payment_method_added_at and user.payment_method_expires_at is None:
         # A fact that came in without a row: it must not go with the first card that does.
@@ -263,8 +264,32 @@ def _lock_file(customer_id: int, now: datetime) -> tuple[User, list[PaymentMetho
     return user, methods
 
 
+def _lock_open_file(customer_id: int, now: datetime) -> tuple[User, list[PaymentMethod]]:
+    """The same, of an account that may get a card. Raises UnableToTakeCard."""
+    try:
+        user, methods = _lock_file(customer_id, now)
+    except _Unregistered:
+        raise UnableToTakeCard("unregistered") from None
+    if user.closed_at:
+        raise UnableToTakeCard("unregistered")
+    return user, methods
+
+
+def _lock_file_if_any(customer_id: int, now: datetime) -> list[PaymentMethod]:
+    """The same, and nothing of an account that is not there."""
+    try:
+        return _lock_file(customer_id, now)[1]
+    except _Unregistered:
+        return []
+
+
 def _read_file(customer_id: int) -> list[PaymentMethod]:
-    return list(PaymentMethod.objects.on_file().filter(customer_id=customer_id).order_by("-added_at", "-pk"))
+    return list(
+        PaymentMethod.objects.on_file()
+        .filter(customer_id=customer_id)
+        .select_related("customer")
+        .order_by("-added_at", "-pk")
+    )
 
 
 def _keep_file(user: User, now: datetime) -> None:
