@@ -105,6 +105,7 @@ class UserAdmin(ReadOnlyAdmin):
         "signup_attribution",
         "payment_method_added_at",
         "disqualified_at",
+        "closed_at",
         "is_active",
         "is_staff",
         "is_superuser",
