@@ -126,6 +126,7 @@ class UserAdmin(ReadOnlyAdmin):
         "payment_method_added_at",
         "payment_method_expires_at",
         "disqualified_at",
+        "closed_at",
         "is_active",
         "is_staff",
         "is_superuser",

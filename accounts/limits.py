@@ -98,6 +98,7 @@ def limits_of(request: HttpRequest) -> list[Limit]:
         "mfa_reauthenticate": [("reauthenticate", None)],
         "account_change_password": [("change_password", None)],
         "account_set_password": [("change_password", None)],
+        "console:verification": [("submit_verification", None)],
         "console:change_address": [("manage_email", None), ("confirm_email", typed)],
     }
     return limits.get(match.view_name, []) if match else []

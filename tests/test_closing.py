@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 from djmoney.money import Money
 
-from accounts.models import KnownIdentifier, User
+from accounts.models import KnownIdentifier, OutboxMessage, User
 from accounts.operations import UnableToClose, add_payment_method, address_digest, identity_digest, pass_verification
 from credits.models import Coupon, CouponEntry, DebtEntry
 from credits.operations import give_back, open_accounts, redeem
@@ -163,6 +163,14 @@ def test_nobody_signs_in_any_more(alice: User, client: Client) -> None:
     assert answer.status_code == 200
     assert not Authenticator.objects.exists()
     assert not EmailAddress.objects.exists()
+
+
+def test_a_last_mail_goes_to_the_address_that_it_had(alice: User, bob: User) -> None:
+    grant_a_payout(alice, bob)
+    close_account(user_id=alice.pk, now=day(2, 11))
+    farewell = OutboxMessage.objects.get(kind="account_closed")
+    assert (farewell.recipient, farewell.customer) == ("alice@example.com", alice)
+    assert farewell.facts == {"revoked_amount": "320.00", "written_off_amount": "0.00"}
 
 
 @pytest.mark.parametrize(("who", "code"), [("nobody", "unknown"), ("staff", "staff"), ("alice", "already")])

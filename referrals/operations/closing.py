@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from accounts.operations import lock_to_close, shut
+from accounts.operations import Message, lock_to_close, shut, write_messages
 from accounts.retries import retried
 from credits.models import Coupon
 from credits.operations import expire_coupons, lock_accounts, revoke_coupons, write_off_debts
@@ -27,8 +27,9 @@ def close_account(*, user_id: int, now: datetime) -> Closed:
     """Close a customer's account: nobody signs in any more, its link goes off, its coupons are revoked, its debts are
     written off, and what is not granted to it yet lapses: settlement passes over whoever has closed.
 
-    What others earn by it goes on: its spend still counts. Digests of its addresses stay known. Locks the User, then
-    the CreditAccount, which a settlement and a redemption hold. Raises UnableToClose: unknown, already, staff.
+    What others earn by it goes on: its spend still counts. Digests of its addresses stay known, and a last mail goes to
+    the address that it had. Locks the User, then the CreditAccount, which a settlement and a redemption hold. Raises
+    UnableToClose: unknown, already, staff.
     """
     user = lock_to_close(user_id=user_id)
     lock_accounts(customer_ids=[user_id])
@@ -38,5 +39,8 @@ def close_account(*, user_id: int, now: datetime) -> Closed:
     revoked = revoke_coupons(coupon_ids=coupons, at=now, now=now, reference=reference, withdraw=True)
     written_off = write_off_debts(customer_id=user_id, reference=reference, at=now, now=now)
     ReferralLink.objects.filter(owner_id=user_id, switched_off_at=None).update(switched_off_at=now)
+    facts = {"revoked_amount": str(revoked), "written_off_amount": str(written_off)}
+    farewell = Message(f"account_closed:{user_id}", "account_closed", user_id, recipient=user.email, facts=facts)
+    write_messages(messages=[farewell], now=now)
     shut(user=user, now=now)
     return Closed(revoked, written_off)

@@ -101,6 +101,9 @@ def test_holder_who_says_no_is_told_so(page: Page, address: str) -> None:
     sign_in_as_the_friend(page, address)
     page.goto(f"{address}/accounts/2fa/webauthn/add/")
     enter_the_password_once_more(page)
-    page.evaluate("() => { webauthnJSON.create = () => Promise.reject(new DOMException('', 'NotAllowedError')) }")
+    expect(page.get_by_role("heading", name="Add a passkey")).to_be_visible()
+    page.evaluate(
+        "() => { navigator.credentials.create = () => Promise.reject(new DOMException('', 'NotAllowedError')) }"
+    )
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("alert")).to_contain_text("That did not work")
