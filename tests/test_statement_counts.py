@@ -112,7 +112,7 @@ def statements_of(client: Client, address: str) -> int:
         answer = client.get(address)
         assert answer.status_code == 200
         if answer.streaming:
-            list(answer)  # type: ignore[call-overload]
+            list(answer)
     return len(statements)
 
 
