@@ -19,7 +19,7 @@ from referrals.operations import admit
 
 FEW, MANY = 10, 10_000
 # Views a turn.
-VIEWS = 20
+VIEWS = 10
 # The bench asks itself, and leaves nothing in the site's cache.
 ASKED_BY_ITSELF = {
     "ALLOWED_HOSTS": ["*"],
@@ -37,7 +37,7 @@ class UnableToShowPage(Exception):
 class Page(Job):
     """Views of one page, through every middleware: ours for a referrer of ten thousand friends, raw for one of ten."""
 
-    rounds = 3
+    rounds = 7
     view: ClassVar[str]
     settings: Any = None
     seen: dict[bool, tuple[Client, str]]
