@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import IO
 
 from django.db import connection, models
-from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.db.models import Case, Count, Min, Q, QuerySet, Sum, Value, When
 from django.utils.translation import gettext_lazy as _
 from djmoney.money import Money
 
@@ -61,22 +62,28 @@ class Balance:
 
 
 def balance(*, customer_id: int, now: datetime) -> Balance:
-    """Return what the customer can use at `now`. One statement."""
-    usable = on_shelf(Shelf.USABLE, now)
-    trial = Q(kind=CouponKind.TRIAL)
-    found = Coupon.objects.filter(customer=customer_id).aggregate(
-        credit=Sum("remaining", filter=usable & ~trial),
-        trial=Sum("remaining", filter=usable & trial),
-        trial_expires_at=Min("expires_at", filter=usable & trial),
-        frozen_at=Min("customer__frozen_at"),
-        **{shelf.name: Count("pk", filter=on_shelf(shelf, now)) for shelf in Shelf},
+    """Return what the customer can use at `now`. One statement, which judges each coupon once."""
+    shelf = Case(*(When(on_shelf(shelf, now), then=Value(shelf.value)) for shelf in Shelf))
+    groups = (
+        Coupon.objects.filter(customer=customer_id, issued_at__lte=now)
+        .order_by()
+        .values("customer__frozen_at", is_trial=Q(kind=CouponKind.TRIAL), shelf=shelf)
+        .annotate(left=Sum("remaining"), expires_at=Min("expires_at"), number=Count("pk"))
     )
+    shelves, left, frozen_at = dict.fromkeys(Shelf, 0), {False: Decimal(0), True: Decimal(0)}, None
+    trial_expires_at = None
+    for group in groups:
+        shelves[Shelf(group["shelf"])] += group["number"]
+        frozen_at = group["customer__frozen_at"]
+        if group["shelf"] == Shelf.USABLE:
+            left[group["is_trial"]] = group["left"]
+            trial_expires_at = group["expires_at"] if group["is_trial"] else trial_expires_at
     return Balance(
-        credit=Money(found["credit"] or 0, "USD"),
-        trial=Money(found["trial"] or 0, "USD"),
-        trial_expires_at=found["trial_expires_at"],
-        shelves={shelf: found[shelf.name] for shelf in Shelf},
-        frozen_at=found["frozen_at"],
+        credit=Money(left[False], "USD"),
+        trial=Money(left[True], "USD"),
+        trial_expires_at=trial_expires_at,
+        shelves=shelves,
+        frozen_at=frozen_at,
     )
 
 

@@ -98,6 +98,7 @@ NOT_YET_MARKED_IN_CODE = {
     "more is under review",
     "At least 8 characters, and nothing that is easily guessed.",
     "Country",
+    "Name",
     "Choose a country",
     "Leave it empty if nobody invited you.",
 }
@@ -134,6 +135,7 @@ def test_what_stands_on_pages_is_marked(demo: None, settings: Settings, who: str
     client = Client()
     if who != "visitor":
         client.post("/accounts/login/", {"login": who, "password": PASSWORD})
+        client.post("/accounts/reauthenticate/", {"password": PASSWORD})
     code = ReferralLink.objects.values_list("code", flat=True)[0]
     known, found = vocabulary(), {}
     for address, text in pages(client, [f"/r/{code}/", "/r/nobody/"]).items():

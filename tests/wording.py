@@ -51,11 +51,12 @@ def unmarked(page: str) -> list[str]:
         page = shorter
     text = Text()
     text.feed(page)
-    return [piece for piece in text.pieces if WORD.search(piece)]
+    return [piece for piece in text.pieces if words_in(piece)]
 
 
 def words_in(text: str) -> set[str]:
-    return {word.lower() for word in WORD.findall(text)}
+    """The words of a text; what has a digit in it is a code, a date or an amount."""
+    return {word.lower() for word in WORD.findall(re.sub(r"\S*\d\S*", "", text))}
 
 
 class Text(HTMLParser):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from django.db.models import OuterRef, Subquery, Sum, Window
+from django.db.models import OuterRef, Subquery, Sum
 from djmoney.money import Money
 
 from accounts.keyset import Page, Place
@@ -156,11 +156,12 @@ def debts_of(customer_id: int) -> Debts:
         referral__friend=OuterRef("friend"), kind=OuterRef("kind"), clawed_back_at=OuterRef("opened_at"), debt__gt=0
     )
     referral = Referral.objects.filter(friend=OuterRef("friend"))
+    owed = Debt.objects.filter(customer=customer_id, outstanding__gt=0).order_by().values("customer")
     oldest = list(
         open_debts(customer_id=customer_id).annotate(
             was_refused=Subquery(cause.values("refused")[:1]),
             referral_id=Subquery(referral.values("pk")[:1]),
-            total=Window(Sum("outstanding")),
+            total=Subquery(owed.annotate(total=Sum("outstanding")).values("total")),
         )[: DEBTS_SHOWN + 1]
     )
     total = oldest[0].total if oldest else 0
