@@ -51,6 +51,7 @@ class Landing(Job):
     """
 
     name = "landing"
+    rounds = 5
 
     def __init__(self, *scale: Any) -> None:
         super().__init__(*scale)
