@@ -21,6 +21,7 @@ from accounts.models import IdentityVerification, User
 from referral_site.bench.job import Job
 from referral_site.bench.scratch import url_of
 from referrals.models import ReferralLink
+from referrals.operations import admit
 from referrals.operations.links import new_code
 from referrals.tally import COUNTING, ID
 
@@ -113,6 +114,7 @@ def give_link(code: str) -> None:
     IdentityVerification.objects.create(
         customer=owner, state="passed", identity_digest="landing", passed_at=now, is_eligible=True
     )
+    admit(user_ids=[owner.pk], now=now)
     ReferralLink.objects.create(owner=owner, code=code, created_at=now)
 
 
