@@ -5,8 +5,9 @@ It is written anew when what it says has changed.
 """
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
+from urllib.parse import quote
 
 from django.conf import settings
 from django.template.loader import render_to_string
@@ -82,5 +83,13 @@ def write(kind: Kind) -> str:
         "csrf_token": TOKEN,
         "site": settings.SITE_URL,
         "picture": picture,
+        "icon": icon(),
     }
     return render_to_string("referrals/link.html", context)
+
+
+@cache
+def icon() -> str:
+    """The site's icon as an address that holds it: one request less on a first visit."""
+    drawing = (settings.BASE_DIR / "static" / "favicon.svg").read_text()
+    return f"data:image/svg+xml,{quote(drawing)}"

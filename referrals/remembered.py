@@ -22,11 +22,13 @@ class Remembered(Generic[KnownT]):
         self.everywhere.add(self)  # type: ignore[arg-type]
 
     def get(self, key: str) -> KnownT:
-        """Return what is known of a key; looked up where that is too old."""
+        """Return what is known of a key; looked up where that is too old: by one thread, while others take the old."""
         now = time.monotonic()
         kept = self._kept.get(key)
         if kept is not None and now < kept[0]:
             return kept[1]
+        if kept is not None:
+            self._kept[key] = (now + self._seconds, kept[1])
         found = self._look_up(key)
         if len(self._kept) >= MOST:
             self._kept.clear()

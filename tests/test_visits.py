@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from threading import Event
@@ -11,13 +13,14 @@ import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from redis import Redis
 
 from referrals import tally as tallies
 from referrals.models import ReferralLink, VisitCount, VisitFlush
 from referrals.operations import flush_visits, record_visits, switch_link_off
 from referrals.operations.visits import KEPT
 from referrals.people import is_crawler
-from referrals.tally import COUNTING, SET_ASIDE, Visit, client, next_batch, tally
+from referrals.tally import COUNTING, SET_ASIDE, Tally, Visit, client, next_batch, tally
 from tests.facts import register
 from tests.newcomers import NOW, referrer
 
@@ -50,14 +53,25 @@ PREVIEWERS = [
 ]
 
 
+class Asleep(Event):
+    """Wakes nobody, and sends home who waits for it."""
+
+    def is_set(self) -> bool:
+        return True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return False
+
+
 @pytest.fixture(autouse=True)
 def _nothing_handed_over_by_the_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test counts it hands over itself, so that it knows when."""
-    never = Event()
-    monkeypatch.setattr(tally, "_wake", type("Asleep", (), {"is_set": lambda self: True, "set": never.set})())
+    monkeypatch.setattr(tally, "_wake", Asleep())
+    monkeypatch.setattr(tally, "_pid", os.getpid())
     tally._sums.clear()
     yield
     tally._sums.clear()
+    monkeypatch.setattr(tally, "_pid", 0)
 
 
 @pytest.fixture
@@ -170,7 +184,7 @@ def test_landing_with_its_visit_makes_no_statement_on_a_warm_process(link: Refer
 
 def test_page_works_while_the_counting_server_is_down(link: ReferralLink, monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody() -> object:
-        return tallies.Redis.from_url("redis://127.0.0.1:1/0")
+        return Redis.from_url("redis://127.0.0.1:1/0")
 
     monkeypatch.setattr(tallies, "client", nobody)
     answer = Client().get(f"/r/{link.code}/")
@@ -178,6 +192,16 @@ def test_page_works_while_the_counting_server_is_down(link: ReferralLink, monkey
     assert answer.status_code == 200
     monkeypatch.undo()
     assert total() == 0
+
+
+def test_process_hands_its_visits_over_by_itself(link: ReferralLink) -> None:
+    own = Tally()
+    for _ in range(3):
+        own.count(Visit(link.pk, NOW.date(), "x"))
+    deadline = time.monotonic() + 10
+    while not client().exists(COUNTING) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert counted() == {(link.code, NOW.date(), "x"): 3}
 
 
 # The way into the database
@@ -215,7 +239,8 @@ def test_counts_that_a_crashed_server_brings_back_are_not_added_again(link: Refe
     tally.hand_over()
     as_before = client().hgetall(COUNTING)
     assert total() == 1
-    client().hset(COUNTING, mapping=as_before)
+    for name, value in as_before.items():
+        client().hset(COUNTING, str(name), str(value))
     assert total() == 1
 
 
