@@ -7,12 +7,15 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
 
 Row = Mapping[str, str]
 Verdict = Literal["accepted", "waiting", "duplicate", "refused"]
+
+Rates = Mapping[str, Mapping[date, Decimal]]
+NO_RATES: Rates = {}
 
 CENT = Decimal("0.01")
 ZERO = Decimal("0.00")
@@ -341,3 +344,15 @@ def refuse_future(at: datetime, now: datetime) -> None:
     """`time`: more than 5 minutes in the future."""
     if at > now + FUTURE_TOLERANCE:
         raise UnableToRecord("time")
+
+
+def rate_of(payment: SpendFact, rates: Rates) -> Decimal:
+    """The rate of the last banking day at or before a payment, at most 7 days older, else `currency`; dollars need none
+    (TERMS: Currencies)."""
+    if payment.currency == "USD":
+        return Decimal(1)
+    day = payment.occurred_at.astimezone(UTC).date()
+    for age in range(8):
+        if rate := rates.get(payment.currency, {}).get(day - timedelta(days=age)):
+            return rate
+    raise UnableToRecord("currency")

@@ -7,13 +7,13 @@ times are aware instants in UTC, nothing here reads a clock.
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from types import MappingProxyType
 from typing import Any
 
 from tests.plain_facts import (
     CENT,
+    NO_RATES,
     REWARD_KINDS,
     ZERO,
     Account,
@@ -21,6 +21,7 @@ from tests.plain_facts import (
     Debt,
     Outcome,
     Payment,
+    Rates,
     RedemptionFact,
     Reward,
     Row,
@@ -30,6 +31,7 @@ from tests.plain_facts import (
     UnableToGiveBack,
     UnableToRecord,
     Use,
+    rate_of,
     read_account,
     read_redemption,
     read_spend,
@@ -44,12 +46,7 @@ __all__ = ["Account", "Outcome", "Payment", "Programme", "Terms", "UnableToGiveB
 class Programme:
     """All customers, facts, rewards and coupons of one programme."""
 
-    def __init__(
-        self,
-        terms: Sequence[Terms],
-        products: Mapping[str, bool],
-        rates: Mapping[str, Mapping[date, Decimal]] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, terms: Sequence[Terms], products: Mapping[str, bool], rates: Rates = NO_RATES) -> None:
         """`products` says of each product code whether it has `earns_credit`; `rates`, what one unit of each currency
         was worth in dollars on each banking day."""
         self._terms = sorted(terms, key=lambda version: version.starts_at)
@@ -210,22 +207,11 @@ class Programme:
     def _check_currency(self, fact: SpendFact) -> None:
         """`currency`: unknown, another than the payment's, or without an exchange rate."""
         if fact.type == "payment":
-            self._rate_of(fact)
+            rate_of(fact, self._rates)
             return
         payment = self._payments.get(fact.payment_id)
         if fact.currency not in ({payment.fact.currency} if payment else {"USD", *self._rates}):
             raise UnableToRecord("currency")
-
-    def _rate_of(self, payment: SpendFact) -> Decimal:
-        """The rate of the last banking day at or before it, at most 7 days older; dollars need none."""
-        if payment.currency == "USD":
-            return Decimal(1)
-        day = payment.occurred_at.astimezone(UTC).date()
-        rates = self._rates.get(payment.currency, {})
-        for age in range(8):
-            if rate := rates.get(day - timedelta(days=age)):
-                return rate
-        raise UnableToRecord("currency")
 
     def _check_account_of_reversal(self, fact: SpendFact) -> None:
         payment = self._payments.get(fact.payment_id)
@@ -240,7 +226,7 @@ class Programme:
         TERMS: What counts as spend. Whether a payment qualifies is decided here, once.
         """
         if fact.type == "payment":
-            self._payments[fact.event_id] = Payment(fact, self._products[fact.product], self._rate_of(fact))
+            self._payments[fact.event_id] = Payment(fact, self._products[fact.product], rate_of(fact, self._rates))
             return True
         payment = self._payments.get(fact.payment_id)
         if payment is None:

@@ -14,6 +14,8 @@ from djmoney.money import Money
 from pytest_django import Settings
 
 from accounts.models import IdentityVerification, User
+from billing.gateways import Card
+from billing.operations import add_card
 from credits.models import Coupon
 from credits.operations import redeem
 from referrals.models import Referral
@@ -30,6 +32,7 @@ FOR_ANYBODY = re.compile(r"^/($|accounts/|r/|dev/|free-trial/|terms/|privacy/|fa
 FOR_THE_HOLDER = ("/accounts/password/change/", "/accounts/password/set/", "/accounts/2fa/")
 
 CANARY = "canary-xq7"
+CARD_CANARY = re.compile(r"\b7351\b")
 # What no customer but the friends bought.
 PRODUCT = "PolarDB"
 
@@ -55,6 +58,9 @@ def referrer_with_friends(name: str) -> User:
     IdentityVerification.objects.bulk_create(
         [IdentityVerification(customer=friend, legal_name=f"{CANARY} {friend.account_id}") for friend in friends]
     )
+    for friend in friends:
+        card = Card(f"pm-{friend.account_id}", "visa", "7351", 12, 2030, f"{CANARY}-{friend.account_id}")
+        add_card(customer_id=friend.pk, gateway="sandbox", card=card, now=NOW)
     record(
         *(fact(friend, f"{friend.account_id}-pays", "25", day(1, 5), product="polardb") for friend in friends[:2]),
         fact(referrer, f"{name}-pays", "9", day(1, 6)),
@@ -136,6 +142,7 @@ def test_a_friend_is_named_nowhere(strangers: Strangers) -> None:
     assert {view_of(address) for address in read} >= {"console:refer", "console:friend", "console:coupons_file"}
     for address, text in read.items():
         assert CANARY not in text, address
+        assert not CARD_CANARY.search(text), address
         # What coupons buy is the catalogue, and so is what anybody may read.
         if not FOR_ANYBODY.match(address) and not address.startswith("/console/coupons/"):
             assert PRODUCT not in text, address
@@ -146,6 +153,7 @@ def test_a_friend_reads_themselves(strangers: Strangers) -> None:
     friend = Referral.objects.filter(referrer=strangers.alice).earliest("pk").friend
     read = dict(answers(signed_in(friend), more=[]))
     assert CANARY in read["/console/"]
+    assert CARD_CANARY.search(read["/console/payment-methods/"])
     assert PRODUCT in read["/console/orders/"]
 
 
