@@ -16,6 +16,8 @@ from djmoney.money import Money
 
 from accounts.models import KnownIdentifier, OutboxMessage, User
 from accounts.operations import UnableToClose, add_payment_method, address_digest, identity_digest, pass_verification
+from billing.gateways import Card
+from billing.operations import add_card
 from credits.models import Coupon, CouponEntry, DebtEntry
 from credits.operations import give_back, open_accounts, redeem
 from referrals.models import Clawback, Referral, ReferralLink, Reward
@@ -141,6 +143,16 @@ def test_nobody_registers_through_the_link_any_more(alice: User, client: Client)
     assert not ReferralLink.objects.working(at=NOW).exists()
     with pytest.raises(UnableToDecide, match="closed"):
         switch_link_on(user_id=alice.pk, **BY)
+
+
+def test_the_cards_go_and_stay_known(alice: User) -> None:
+    card = Card("pm-1", "visa", "4242", 12, 2030, "fingerprint")
+    method = add_card(customer_id=alice.pk, gateway="sandbox", card=card, now=NOW)
+    close_account(user_id=alice.pk, now=NOW)
+    method.refresh_from_db()
+    alice.refresh_from_db()
+    assert (method.removed_at, alice.payment_method_added_at) == (NOW, None)
+    assert KnownIdentifier.objects.filter(kind="card", customer=alice).count() == 1
 
 
 def test_a_disqualification_that_is_taken_back_leaves_the_link_off(alice: User) -> None:

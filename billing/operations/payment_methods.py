@@ -6,6 +6,7 @@ customer's methods holds their User, and keeps there what they come to: on file 
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -88,10 +89,15 @@ def clear_payment_methods(*, customer_id: int, now: datetime) -> bool:
     A gateway that does not answer keeps a card that is of no use to anybody: that is logged.
     """
     cleared = clear_file(customer_id=customer_id, now=now)
-    for method in cleared or []:
+    forget_cards(methods=cleared or [])
+    return cleared is not None
+
+
+def forget_cards(*, methods: Sequence[PaymentMethod]) -> None:
+    """Have the gateways forget cards that were taken off file. Outside any transaction."""
+    for method in methods:
         if method.gateway != PaymentMethod.Gateway.STAFF:
             _forget(method.gateway, method.token)
-    return cleared is not None
 
 
 def receive_stripe_event(*, payload: bytes, signature: str, now: datetime) -> bool:

@@ -8,6 +8,8 @@ from django.db import transaction
 
 from accounts.operations import Message, lock_to_close, shut, write_messages
 from accounts.retries import retried
+from billing.models import PaymentMethod
+from billing.operations import clear_file, forget_cards
 from credits.models import Coupon
 from credits.operations import expire_coupons, lock_accounts, revoke_coupons, write_off_debts
 from referrals.models import ReferralLink
@@ -21,16 +23,23 @@ class Closed:
     written_off: Decimal
 
 
-@retried
-@transaction.atomic
 def close_account(*, user_id: int, now: datetime) -> Closed:
     """Close a customer's account: nobody signs in any more, its link goes off, its coupons are revoked, its debts are
-    written off, and what is not granted to it yet lapses: settlement passes over whoever has closed.
+    written off, its cards go, and what is not granted to it yet lapses: settlement passes over whoever has closed.
 
     What others earn by it goes on: its spend still counts. Digests of its addresses stay known, and a last mail goes to
     the address that it had. Locks the User, then the CreditAccount, which a settlement and a redemption hold. Raises
     UnableToClose: unknown, already, staff.
     """
+    closed, cards = _close(user_id, now)
+    forget_cards(methods=cards)
+    return closed
+
+
+@retried
+@transaction.atomic
+def _close(user_id: int, now: datetime) -> tuple[Closed, list[PaymentMethod]]:
+    """Carry out all of it but what the gateways must be told, which no transaction waits for."""
     user = lock_to_close(user_id=user_id)
     lock_accounts(customer_ids=[user_id])
     reference = f"closing:{user_id}"
@@ -42,5 +51,6 @@ def close_account(*, user_id: int, now: datetime) -> Closed:
     facts = {"revoked_amount": str(revoked), "written_off_amount": str(written_off)}
     farewell = Message(f"account_closed:{user_id}", "account_closed", user_id, recipient=user.email, facts=facts)
     write_messages(messages=[farewell], now=now)
+    cards = clear_file(customer_id=user_id, now=now)
     shut(user=user, now=now)
-    return Closed(revoked, written_off)
+    return Closed(revoked, written_off), cards or []
