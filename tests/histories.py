@@ -261,11 +261,11 @@ class Story:
             "amount": str(amount),
             "occurred_at": written(at),
             "payment_id": "",
-        } | self.abroad(amount)
+        }
 
     def abroad(self, dollars: Decimal) -> dict[str, str]:
         """Now and then the currency and amount of somebody who pays about as much in another currency."""
-        if not self.chance(1):
+        if not self.chance(3):
             return {}
         currency = self.one_of(tuple(RATES))
         amount = dollars / next(iter(RATES[currency].values()))
@@ -307,7 +307,8 @@ class Story:
         """One more payment of a friend, small or large."""
         account_id = self.one_of([friend["friend_id"] for friend in self.friends()] or list(self._registered))
         amount = Decimal(self.one_of(("9.00", "0.01", "50.05", "1000")))
-        self.send(self.payment_row(account_id, amount, self.spend_instant(account_id)))
+        payment = self.payment_row(account_id, amount, self.spend_instant(account_id))
+        self.send({**payment, **self.abroad(amount)})
         if self.chance(5):
             self.settle_due()
 

@@ -14,7 +14,13 @@ from django.db.models import Field, ForeignKey, Model
 
 APPS = ("accounts", "credits", "billing", "referrals")
 # What stays small, however many customers there are.
-SMALL = {"accounts_clockoffset", "billing_product", "referrals_programmeterms"}
+SMALL = {
+    "accounts_apikey",
+    "accounts_clockoffset",
+    "billing_exchangerate",
+    "billing_product",
+    "referrals_programmeterms",
+}
 # What names a row outside, by column.
 NAMES = {"account_id", "email", "code", "event_id", "payment_event_id", "redemption_id", "return_id", "file_digest",
          "identity_digest", "key"}  # fmt: skip

@@ -165,6 +165,10 @@ BREAKERS = {
     "reversal_is_its_payments": Breaker(
         "UPDATE billing_spendevent SET qualifies = NOT qualifies WHERE event_id = 'bob-12-won'"
     ),
+    "rate_is_of_the_last_banking_day": Breaker(
+        "UPDATE billing_spendevent SET original_currency = 'EUR', rate_day = '2020-01-05' WHERE event_id = 'cdn'",
+        {"event_in_another_currency_has_the_day_of_its_rate": "billing_spendevent"},
+    ),
     "event_is_worth_its_rate": Breaker(
         "UPDATE billing_spendevent SET amount = amount + 0.01 WHERE event_id = 'cdn'",
         {"event_is_worth_its_rate": "billing_spendevent"},

@@ -195,10 +195,6 @@ ATTEMPTS = {
     "refused_referral_earns_nothing": "UPDATE referrals_referral SET refused_at = now() WHERE payout_earned > 0",
     "referral_earns_nothing_negative": "UPDATE referrals_referral SET bonus_earned = -0.01 "
     "WHERE qualified_at IS NOT NULL",
-    "visits_are_counted_per_link_day_and_channel": """
-        INSERT INTO referrals_visitcount (link_id, day, channel, count)
-        SELECT link_id, day, channel, count FROM referrals_visitcount
-    """,
     "a_reward_is_granted_once": """
         INSERT INTO referrals_reward (referral_id, kind, n, amount, debts_settled, currency, earned, qualifying_spend,
                                       window_spend, granted_at, recorded_at)

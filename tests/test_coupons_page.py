@@ -206,7 +206,7 @@ def test_a_friend_has_a_name_only_if_they_chose_one(alice: User, bob: User) -> N
     assert all("Friend · joined January 2026" in read(alice, page) for page in pages)
     User.objects.filter(pk=bob.pk).update(public_first_name="Bea")
     assert all("Bea · joined January 2026" in read(alice, page) for page in pages)
-    User.objects.filter(pk=bob.pk).update(closed_at=day(6, 1))
+    User.objects.filter(pk=bob.pk).update(closed_at=day(6, 1), is_active=False)
     assert all("Former customer · joined January 2026" in read(alice, page) for page in pages)
     assert not any("Bea" in read(alice, page) for page in pages)
 

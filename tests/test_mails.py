@@ -317,8 +317,8 @@ def test_refused_upgrade_is_told_though_the_person_is_verified(alice: User) -> N
 
 
 def test_farewell_goes_to_a_closed_account_and_nothing_else_does(alice: User) -> None:
-    alice.closed_at = NOW
-    alice.save(update_fields=["closed_at"])
+    alice.closed_at, alice.is_active = NOW, False
+    alice.save(update_fields=["closed_at", "is_active"])
     facts = {"revoked_amount": "25.00", "written_off_amount": "0.00"}
     farewell = Message("account_closed:1", "account_closed", alice.pk, recipient="former@example.com", facts=facts)
     write_messages(messages=[farewell, Message("one", "verification_decided", alice.pk)], now=NOW)
@@ -396,8 +396,8 @@ def test_friend_is_named_only_as_they_chose(alice: User, bob: User) -> None:
 
 
 def test_former_customer_is_called_that_and_by_no_name(alice: User, bob: User) -> None:
-    bob.public_first_name, bob.closed_at = "Canary", NOW
-    bob.save(update_fields=["public_first_name", "closed_at"])
+    bob.public_first_name, bob.closed_at, bob.is_active = "Canary", NOW, False
+    bob.save(update_fields=["public_first_name", "closed_at", "is_active"])
     record(fact(bob, "p1", "21", QUALIFIED))
     settle(as_of=DUE, now=DUE)
     letter = the_one()

@@ -56,7 +56,12 @@ def referrer_with_friends(name: str) -> User:
     make_eligible(referrer)
     friends = [register(f"{CANARY}-{name}-{n}", referred_by=referrer) for n in range(3)]
     IdentityVerification.objects.bulk_create(
-        [IdentityVerification(customer=friend, legal_name=f"{CANARY} {friend.account_id}") for friend in friends]
+        [
+            IdentityVerification(
+                customer=friend, legal_name=f"{CANARY} {friend.account_id}", submitted_digest=friend.account_id
+            )
+            for friend in friends
+        ]
     )
     for friend in friends:
         card = Card(f"pm-{friend.account_id}", "visa", "7351", 12, 2030, f"{CANARY}-{friend.account_id}")

@@ -30,7 +30,6 @@ def alice() -> User:
 
 
 def pay_in_euros(customer: User) -> SpendEvent:
-    """A payment as spend in other currencies will be recorded."""
     return SpendEvent.objects.create(
         batch=SpendBatch.objects.create(source="billing", received_at=NOW, applied_at=NOW, accepted=1),
         source="billing",
@@ -41,6 +40,7 @@ def pay_in_euros(customer: User) -> SpendEvent:
         original_currency="EUR",
         original_amount=Decimal("10.01"),
         rate=Decimal("1.1"),
+        rate_day=day(1, 5).date(),
         amount=Decimal("11.01"),
         qualifies=True,
         occurred_at=day(1, 5),
@@ -77,13 +77,13 @@ def test_what_is_reversed_is_refunds_and_chargebacks_less_disputes_won(alice: Us
     assert "$12.00 $2.00 Counts" in read(alice, ORDERS, at=day(1, 7) - timedelta(seconds=1))
 
 
-@pytest.mark.untrue_rows("event_has_the_form_of_a_fact")
+@pytest.mark.untrue_rows("batch_holds_what_it_accepted")
 def test_another_currency_stands_beside_the_dollars(alice: User) -> None:
     paid = pay_in_euros(alice)
     assert "$11.01 €10.01 $0.00" in read(alice, ORDERS)
     SpendEvent.objects.create(
         batch=paid.batch, source="billing", event_id="back", customer=alice, type="refund", payment=paid,
-        original_currency="EUR", original_amount="9.99", rate=paid.rate, amount="10.99", qualifies=True,
+        original_currency="EUR", original_amount="9.99", rate=paid.rate, rate_day=paid.rate_day, amount="10.99", qualifies=True,
         occurred_at=day(1, 6),
     )  # fmt: skip
     # What is left is 0.02 at 1.1: $0.02.

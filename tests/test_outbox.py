@@ -261,7 +261,7 @@ def test_mails_about_money_lost_and_security_are_always_sent(alice: User, kind: 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"closed_at": NOW},
+        {"closed_at": NOW, "is_active": False},
         {"is_active": False},
         {"signup_attribution": {"fact": {}}},
         {"email": "new-and-unconfirmed@example.com"},

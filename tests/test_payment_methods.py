@@ -218,7 +218,7 @@ def test_account_has_ten_methods_at_most(alice: User) -> None:
 @pytest.mark.parametrize("gone", ["unconfirmed", "closed"])
 def test_account_that_is_not_there_gets_no_card(alice: User, gone: str) -> None:
     if gone == "closed":
-        User.objects.filter(pk=alice.pk).update(closed_at=NOW)
+        User.objects.filter(pk=alice.pk).update(closed_at=NOW, is_active=False)
         nobody = alice
     else:
         nobody = sign_up(email="new@example.com", password="correct-horse", country="DE", attribution={}, now=NOW)

@@ -274,7 +274,7 @@ def test_a_first_name_is_shown_only_if_its_friend_made_it_public(alice: User, bo
     User.objects.filter(pk=bob.pk).update(public_first_name="Bobby")
     assert "Bobby · joined January 2026" in read(alice, REFER)
     assert "Bobby · joined January 2026" in read(alice, friend_address(bob))
-    User.objects.filter(pk=bob.pk).update(closed_at=day(2, 1))
+    User.objects.filter(pk=bob.pk).update(closed_at=day(2, 1), is_active=False)
     assert "Former customer · joined January 2026" in read(alice, REFER)
     assert "Bobby" not in read(alice, REFER)
 

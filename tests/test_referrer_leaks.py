@@ -44,7 +44,9 @@ def canary(alice: User) -> User:
     make_eligible(alice)
     friend = register("canary", referred_by=alice)
     User.objects.filter(pk=friend.pk).update(email="canary@example.com")
-    IdentityVerification.objects.create(customer=friend, legal_name="Canary Surname", number_tail="242")
+    IdentityVerification.objects.create(
+        customer=friend, legal_name="Canary Surname", number_tail="242", submitted_digest="d"
+    )
     record(
         fact(friend, "canary-payment", "13.37", day(1, 11), product="polardb"),
         fact(friend, "canary-payment-2", "7.77", day(1, 12), product="polardb"),

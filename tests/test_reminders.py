@@ -126,7 +126,8 @@ def test_frozen_credit_is_no_reminder(alice: User) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"wants_expiry_mail": False}, {"closed_at": NOW}, {"signup_attribution": {"fact": {}}}]
+    "fields",
+    [{"wants_expiry_mail": False}, {"closed_at": NOW, "is_active": False}, {"signup_attribution": {"fact": {}}}],
 )
 def test_nobody_is_reminded_who_cannot_be_told(alice: User, fields: dict[str, object]) -> None:
     goodwill(alice)

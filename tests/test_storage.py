@@ -27,7 +27,7 @@ SELECT one.indexrelid::regclass::text AS index, other.indexrelid::regclass::text
 FROM pg_index AS one JOIN pg_index AS other USING (indrelid)
 WHERE indrelid = ANY(%(tables)s::regclass[]) AND one.indexrelid <> other.indexrelid AND NOT one.indisunique
   AND other.indkey::int2[] @> one.indkey::int2[] AND other.indkey[0:one.indnkeyatts - 1] = one.indkey[0:]
-  AND one.indpred IS NULL AND other.indpred IS NULL
+  AND one.indpred IS NULL AND other.indpred IS NULL AND one.indexprs IS NULL
 """
 AFTER_THE_WINDOW = JANUARY + timedelta(days=100)
 

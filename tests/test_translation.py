@@ -21,6 +21,7 @@ from billing.models import Product, SpendEvent
 from credits.models import Redemption
 from referral_site.demo.story import FRIEND, REFERRER, load_demo
 from referrals.models import ReferralLink
+from referrals.pages import parts_of
 from tests.site_map import walk
 from tests.wording import ROOT, speak_in_brackets, unmarked, worded_templates, words_in
 
@@ -30,7 +31,9 @@ PASSWORD = "refer-a-friend"
 NOT_FOR_CUSTOMERS = ("admin/", "demo/", "dev/")
 
 # Names, which are the same in every language.
-NAMES = words_in("WhatsApp Facebook LinkedIn Telegram Slack QR PNG SVG CSV English Deutsch Visa Mastercard API")
+NAMES = words_in(
+    "WhatsApp Facebook LinkedIn Telegram Slack QR PNG SVG CSV English Deutsch Visa Mastercard API referral sessionid csrftoken messages"
+)
 
 
 @pytest.fixture
@@ -42,9 +45,11 @@ def demo(settings: Settings, transactional_db: None) -> None:
 
 @pytest.fixture
 def brackets() -> Iterator[None]:
+    parts_of.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         speak_in_brackets(patch)
         yield
+    parts_of.cache_clear()
 
 
 def test_what_stands_in_templates_is_marked() -> None:
@@ -75,7 +80,11 @@ def pages(client: Client, more: list[str]) -> dict[str, str]:
 
     def fetch(address: str) -> str | None:
         answer = client.get(address)
-        if answer.status_code != 200 or not answer.headers["Content-Type"].startswith("text/html"):
+        if (
+            address.startswith("/api/")
+            or answer.status_code != 200
+            or not answer.headers["Content-Type"].startswith("text/html")
+        ):
             return None
         found[address] = answer.content.decode()
         return found[address]

@@ -48,7 +48,7 @@ def test_the_devices_own_sheet_is_offered_where_there_is_one(referrer: Page) -> 
     referrer.get_by_role("button", name="More…").click()
     shared = referrer.evaluate("window.shared")
     link = referrer.get_by_role("textbox", name="Your link").input_value()
-    assert (shared["text"], shared["url"]) == ("Try this", f"{link}?via=sheet")
+    assert (shared["text"], shared["url"]) == ("Try this", f"{link}?via=device")
 
 
 def test_a_stage_is_chosen_without_a_new_page_and_going_back_undoes_it(referrer: Page) -> None:
