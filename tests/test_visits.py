@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
-from threading import Event
+from threading import Event, Timer
 
 import pytest
 import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from psutil import Process
 from redis import Redis
 
 from referrals import tally as tallies
@@ -192,6 +193,18 @@ def test_page_works_while_the_counting_server_is_down(link: ReferralLink, monkey
     assert answer.status_code == 200
     monkeypatch.undo()
     assert total() == 0
+
+
+def test_visits_whose_receipt_comes_too_late_are_not_handed_over_a_second_time(link: ReferralLink) -> None:
+    tally.count(Visit(link.pk, NOW.date(), "link"))
+    server = Process(client().info("server")["process_id"])
+    # It answers nobody for longer than anybody waits, and then does all that it has been asked meanwhile.
+    server.suspend()
+    awake = Timer(1.4, server.resume)
+    awake.start()
+    tally.hand_over()
+    awake.join()
+    assert total() == 1
 
 
 def test_process_hands_its_visits_over_by_itself(link: ReferralLink) -> None:
