@@ -52,7 +52,7 @@ def shelf_of(coupon: Coupon, now: datetime) -> Shelf:
 
 @dataclass(frozen=True)
 class Balance:
-    """What of credit and trial is usable at an instant, how many coupons are on each shelf, since when it is frozen."""
+    """What is left of credit and trial at an instant, how many coupons are on each shelf, since when it is frozen."""
 
     credit: Money
     trial: Money
@@ -60,9 +60,14 @@ class Balance:
     shelves: dict[Shelf, int]
     frozen_at: datetime | None
 
+    @property
+    def usable(self) -> Money:
+        """What the next order can use: of frozen credit nothing."""
+        return Money(0, "USD") if self.frozen_at else self.credit
+
 
 def balance(*, customer_id: int, now: datetime) -> Balance:
-    """Return what the customer can use at `now`. One statement, which judges each coupon once."""
+    """Return what the customer has at `now`. One statement, which judges each coupon once."""
     shelf = Case(*(When(on_shelf(shelf, now), then=Value(shelf.value)) for shelf in Shelf))
     groups = (
         Coupon.objects.filter(customer=customer_id, issued_at__lte=now)

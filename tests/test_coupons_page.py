@@ -96,8 +96,9 @@ def test_frozen_credit_is_said_to_be_frozen(alice: User, bob: User) -> None:
     settle_at(day(2, 19))
     assert "Your credit is frozen" not in read(alice, COUPONS)
     disqualify(user_id=alice.pk, actor=None, reason="card theft", refuse_referrals=[], now=day(2, 20))
-    page = read(alice, COUPONS)
+    page = read(alice, COUPONS, at=day(2, 21))
     assert "Your credit is frozen since 20 Feb 2026" in page
+    assert "Usable credit $0.00 Your credit is frozen $20.00" in page
     assert "card theft" not in page
 
 
