@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import IO
+from typing import IO, NamedTuple
 
 from django.db import connection, models
 from django.db.models import Case, Count, Min, Q, QuerySet, Sum, Value, When
@@ -92,9 +92,18 @@ def balance(*, customer_id: int, now: datetime) -> Balance:
     )
 
 
-def soonest_expiring(*, customer_id: int, now: datetime) -> Coupon | None:
-    """Return the coupon of credit that the next order uses first. One statement."""
-    return Coupon.objects.filter(customer=customer_id).credit().usable_at(now).in_order_of_use().first()
+class Expiring(NamedTuple):
+    """What of the credit expires at an instant."""
+
+    remaining: Money
+    expires_at: datetime
+
+
+def soonest_expiring(*, customer_id: int, now: datetime) -> Expiring | None:
+    """Return all of the credit that expires next: what the next order uses first. One statement."""
+    usable = Coupon.objects.filter(customer=customer_id).credit().usable_at(now)
+    found = usable.order_by("expires_at").values_list("expires_at").annotate(left=Sum("remaining")).first()
+    return Expiring(Money(found[1], "USD"), found[0]) if found else None
 
 
 def coupons(*, customer_id: int, shelf: Shelf, after: Place | None, now: datetime) -> Page[Coupon]:

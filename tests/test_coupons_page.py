@@ -78,6 +78,12 @@ def test_the_part_that_expires_soonest_is_the_one_used_first(alice: User, bob: U
     assert "Usable credit $0.05 Expiring soonest $0.05 on 28 Oct 2026" in read(alice, COUPONS, at=day(5, 2))
 
 
+def test_all_that_expires_soonest_counts_however_many_coupons_it_is_on(alice: User, bob: User) -> None:
+    settle_at(day(5, 1))
+    assert "Usable credit $20.10 Expiring soonest $20.10" in read(alice, COUPONS, at=day(5, 1))
+    assert "Expiring soonest $20.10" in read(alice, "/console/", at=day(5, 1))
+
+
 def test_a_coupon_is_usable_until_it_expires_swept_or_not(bob: User) -> None:
     welcome = coupon_of(bob, CouponKind.WELCOME)
     last = read(bob, COUPONS, at=welcome.expires_at - TICK)
