@@ -15,7 +15,7 @@ from credits.models import Coupon, CouponKind
 from credits.operations import NewCoupon, issue_coupons, redeem
 from credits.queries import Shelf, coupons, on_shelf, shelf_of
 from referrals.models import ProgrammeTerms, Referral
-from referrals.operations import disqualify, refuse, settle
+from referrals.operations import close_account, disqualify, refuse, settle
 from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, register
 from tests.pages import read
 
@@ -213,7 +213,7 @@ def test_a_friend_has_a_name_only_if_they_chose_one(alice: User, bob: User) -> N
     assert all("Friend · joined January 2026" in read(alice, page) for page in pages)
     User.objects.filter(pk=bob.pk).update(public_first_name="Bea")
     assert all("Bea · joined January 2026" in read(alice, page) for page in pages)
-    User.objects.filter(pk=bob.pk).update(closed_at=day(6, 1))
+    close_account(user_id=bob.pk, now=day(6, 1))
     assert all("Former customer · joined January 2026" in read(alice, page) for page in pages)
     assert not any("Bea" in read(alice, page) for page in pages)
 
