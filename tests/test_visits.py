@@ -11,7 +11,8 @@ from threading import Event, Timer
 import pytest
 import time_machine
 from django.db import connection
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from psutil import Process
 from redis import Redis
@@ -22,6 +23,7 @@ from referrals.operations import flush_visits, record_visits, switch_link_off
 from referrals.operations.visits import KEPT
 from referrals.people import is_crawler
 from referrals.tally import COUNTING, SET_ASIDE, Tally, Visit, client, next_batch, tally
+from referrals.visits import remember
 from tests.facts import register
 from tests.newcomers import NOW, referrer
 
@@ -118,6 +120,16 @@ def test_each_browser_link_and_day_counts_by_itself(link: ReferralLink) -> None:
         (ann.code, NOW.date(), "link"): 2,
         (link.code, tomorrow, "link"): 1,
     }
+
+
+def test_a_hundred_links_on_one_day_are_counted_once_each_by_a_cookie_that_browsers_keep() -> None:
+    request, codes = RequestFactory().get("/"), [f"{number:032}" for number in range(100)]
+    for first in (True, False):
+        for code in codes:
+            response = HttpResponse()
+            assert remember(request, response, code=code, now=NOW, days=30) is first
+            request.COOKIES["referral"] = response.cookies["referral"].value
+    assert len(response.cookies["referral"].OutputString()) < 4096
 
 
 @pytest.mark.parametrize("agent", PREVIEWERS)
