@@ -91,9 +91,10 @@ def _upgrade(found: IdentityVerification | None) -> Progress | None:
 
 
 def _other_account(found: IdentityVerification) -> OtherAccount | None:
-    """Only who has passed is told of it: otherwise a stolen number would find its owner's account."""
+    """Only who has passed is told of it: otherwise a stolen number would find its owner's account. One that is closed
+    refers nobody."""
     same_person = User.objects.filter(
-        verification__identity_digest=found.identity_digest, verification__is_eligible=True
+        verification__identity_digest=found.identity_digest, verification__is_eligible=True, closed_at=None
     ).first()
     if same_person is None or same_person.registered_at is None:
         return None

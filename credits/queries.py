@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import IO
+from typing import IO, NamedTuple
 
 from django.db import connection, models
 from django.db.models import Case, Count, Min, Q, QuerySet, Sum, Value, When
@@ -52,7 +52,7 @@ def shelf_of(coupon: Coupon, now: datetime) -> Shelf:
 
 @dataclass(frozen=True)
 class Balance:
-    """What of credit and trial is usable at an instant, how many coupons are on each shelf, since when it is frozen."""
+    """What is left of credit and trial at an instant, how many coupons are on each shelf, since when it is frozen."""
 
     credit: Money
     trial: Money
@@ -60,9 +60,14 @@ class Balance:
     shelves: dict[Shelf, int]
     frozen_at: datetime | None
 
+    @property
+    def usable(self) -> Money:
+        """What the next order can use: of frozen credit nothing."""
+        return Money(0, "USD") if self.frozen_at else self.credit
+
 
 def balance(*, customer_id: int, now: datetime) -> Balance:
-    """Return what the customer can use at `now`. One statement, which judges each coupon once."""
+    """Return what the customer has at `now`. One statement, which judges each coupon once."""
     shelf = Case(*(When(on_shelf(shelf, now), then=Value(shelf.value)) for shelf in Shelf))
     groups = (
         Coupon.objects.filter(customer=customer_id, issued_at__lte=now)
@@ -87,9 +92,18 @@ def balance(*, customer_id: int, now: datetime) -> Balance:
     )
 
 
-def soonest_expiring(*, customer_id: int, now: datetime) -> Coupon | None:
-    """Return the coupon of credit that the next order uses first. One statement."""
-    return Coupon.objects.filter(customer=customer_id).credit().usable_at(now).in_order_of_use().first()
+class Expiring(NamedTuple):
+    """What of the credit expires at an instant."""
+
+    remaining: Money
+    expires_at: datetime
+
+
+def soonest_expiring(*, customer_id: int, now: datetime) -> Expiring | None:
+    """Return all of the credit that expires next: what the next order uses first. One statement."""
+    usable = Coupon.objects.filter(customer=customer_id).credit().usable_at(now)
+    found = usable.order_by("expires_at").values_list("expires_at").annotate(left=Sum("remaining")).first()
+    return Expiring(Money(found[1], "USD"), found[0]) if found else None
 
 
 def coupons(*, customer_id: int, shelf: Shelf, after: Place | None, now: datetime) -> Page[Coupon]:

@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
@@ -103,9 +105,10 @@ tally = Tally()
 
 @cache
 def client() -> Redis:
-    """The server of the cache, with its short patience."""
+    """The server of the cache, with its short patience; asked once: a sum whose receipt is late may have been added."""
     server: dict[str, Any] = settings.CACHES["default"]
-    return Redis.from_url(server["LOCATION"], decode_responses=True, **server["OPTIONS"])
+    options = {**server["OPTIONS"], "retry": Retry(NoBackoff(), 0)}
+    return Redis.from_url(server["LOCATION"], decode_responses=True, **options)
 
 
 def next_batch() -> Batch | None:

@@ -16,8 +16,8 @@ from referrals.cookies import put
 COOKIE = "referral"
 SALT = "referrals.visits"
 SEPARATOR = "|"  # of those that a cookie holds as they are
-# A browser that visits more links on one day is counted again.
-MOST_SEEN = 10
+# A browser that visits more links on one day is counted again; so many of the longest codes fit into a cookie.
+MOST_SEEN = 100
 
 
 @dataclass(frozen=True)

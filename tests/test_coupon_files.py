@@ -15,7 +15,7 @@ from accounts.csv_files import cell
 from accounts.models import User
 from credits.models import Coupon, CouponKind
 from credits.operations import redeem
-from referrals.operations import settle
+from referrals.operations import close_account, settle
 from tests.facts import NOW, chargeback, day, fact, record, register
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,7 +103,7 @@ def test_every_movement_stands_in_the_file(alice: User, bob: User) -> None:
 def test_a_public_first_name_stands_there_and_carries_nothing_out(alice: User, bob: User) -> None:
     User.objects.filter(pk=bob.pk).update(public_first_name="=1+1")
     assert {row["friend_first_name"] for row in rows(alice, COUPONS)} == {"", "'=1+1"}
-    User.objects.filter(pk=bob.pk).update(closed_at=NOW, is_active=False)
+    close_account(user_id=bob.pk, now=NOW)
     assert {row["friend_first_name"] for row in rows(alice, COUPONS)} == {""}
 
 

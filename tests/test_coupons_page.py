@@ -15,7 +15,7 @@ from credits.models import Coupon, CouponKind
 from credits.operations import NewCoupon, issue_coupons, redeem
 from credits.queries import Shelf, coupons, on_shelf, shelf_of
 from referrals.models import ProgrammeTerms, Referral
-from referrals.operations import disqualify, refuse, settle
+from referrals.operations import close_account, disqualify, refuse, settle
 from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, register
 from tests.pages import read
 
@@ -78,6 +78,12 @@ def test_the_part_that_expires_soonest_is_the_one_used_first(alice: User, bob: U
     assert "Usable credit $0.05 Expiring soonest $0.05 on 28 Oct 2026" in read(alice, COUPONS, at=day(5, 2))
 
 
+def test_all_that_expires_soonest_counts_however_many_coupons_it_is_on(alice: User, bob: User) -> None:
+    settle_at(day(5, 1))
+    assert "Usable credit $20.10 Expiring soonest $20.10" in read(alice, COUPONS, at=day(5, 1))
+    assert "Expiring soonest $20.10" in read(alice, "/console/", at=day(5, 1))
+
+
 def test_a_coupon_is_usable_until_it_expires_swept_or_not(bob: User) -> None:
     welcome = coupon_of(bob, CouponKind.WELCOME)
     last = read(bob, COUPONS, at=welcome.expires_at - TICK)
@@ -96,8 +102,9 @@ def test_frozen_credit_is_said_to_be_frozen(alice: User, bob: User) -> None:
     settle_at(day(2, 19))
     assert "Your credit is frozen" not in read(alice, COUPONS)
     disqualify(user_id=alice.pk, actor=None, reason="card theft", refuse_referrals=[], now=day(2, 20))
-    page = read(alice, COUPONS)
+    page = read(alice, COUPONS, at=day(2, 21))
     assert "Your credit is frozen since 20 Feb 2026" in page
+    assert "Usable credit $0.00 Your credit is frozen $20.00" in page
     assert "card theft" not in page
 
 
@@ -206,7 +213,7 @@ def test_a_friend_has_a_name_only_if_they_chose_one(alice: User, bob: User) -> N
     assert all("Friend · joined January 2026" in read(alice, page) for page in pages)
     User.objects.filter(pk=bob.pk).update(public_first_name="Bea")
     assert all("Bea · joined January 2026" in read(alice, page) for page in pages)
-    User.objects.filter(pk=bob.pk).update(closed_at=day(6, 1), is_active=False)
+    close_account(user_id=bob.pk, now=day(6, 1))
     assert all("Former customer · joined January 2026" in read(alice, page) for page in pages)
     assert not any("Bea" in read(alice, page) for page in pages)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.test import Client
@@ -15,9 +16,10 @@ from accounts.operations import (
     pass_verification,
 )
 from referrals.models import Decision, Referral, ReferralLink
-from referrals.operations import UnableToDecide, disqualify, hand_eligibility, switch_link_off
+from referrals.operations import UnableToDecide, close_account, disqualify, hand_eligibility, switch_link_off
 from tests.facts import NOW, register
 from tests.newcomers import identity
+from tests.pages import read
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -149,3 +151,21 @@ def test_staff_move_it_in_the_admin(client: Client) -> None:
     again = client.post("/admin/accounts/user/", form, follow=True)
     assert "Refused for alice2: The account is the eligible one already." in again.content.decode()
     assert eligible() == ["alice2"]
+
+
+def test_who_closed_the_eligible_account_and_came_back_may_move_to_the_new_one() -> None:
+    old, new = own("alice"), own("alice2")
+    close_account(user_id=old.pk, now=NOW)
+    page = read(new, "/console/verification/")
+    assert "No account of yours refers friends at the moment: this one may." in page
+    assert ".invalid" not in page
+    move(new)
+    assert (eligible(), working()) == (["alice2"], ["alice2"])
+
+
+def test_nobody_gets_away_from_a_link_that_is_off_by_closing_its_account() -> None:
+    old, new = own("alice"), own("alice2")
+    switch_link_off(user_id=old.pk, actor=None, reason="spam", now=NOW)
+    close_account(user_id=old.pk, now=NOW + timedelta(days=1))
+    assert code_of(lambda: move(new)) == "link_off"
+    assert working() == []

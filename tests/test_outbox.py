@@ -261,7 +261,10 @@ def test_mails_about_money_lost_and_security_are_always_sent(alice: User, kind: 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"closed_at": NOW, "is_active": False},
+        pytest.param(
+            {"closed_at": NOW, "is_active": False},
+            marks=pytest.mark.untrue_rows("closed_account_has_nothing_left", "closed_account_is_shut"),
+        ),
         {"is_active": False},
         {"signup_attribution": {"fact": {}}},
         {"email": "new-and-unconfirmed@example.com"},

@@ -68,6 +68,7 @@ def test_nothing_comes_to_who_is_disqualified_and_their_credit_is_frozen(alice: 
     page = read(alice, OVERVIEW, at=day(2, 1))
     assert "This account may not refer friends" in page
     assert "Your credit is frozen since 22 Jan 2026" in page
+    assert "Usable credit $0.00 Your credit is frozen $0.00" in page
     assert "Nothing is on its way" in page
     assert "card theft" not in page
 

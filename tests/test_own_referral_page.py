@@ -12,7 +12,7 @@ from djmoney.money import Money
 from accounts.models import User
 from credits.operations import redeem
 from referrals.models import ProgrammeTerms, Referral
-from referrals.operations import refuse
+from referrals.operations import close_account, refuse
 from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, refund, register
 from tests.pages import friend_address, read, signed_in, words
 from tests.referring import REFER, alice, bob, hold, settle_at
@@ -105,6 +105,19 @@ def test_the_friend_sees_the_very_line_and_timeline_of_the_referrer(alice: User,
         act()
         assert shown_row(bob, OWN) == shown_row(alice, REFER)
         assert events(bob, OWN) == events(alice, friend_address(bob))
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_nothing_is_on_its_way_to_a_referrer_who_has_closed_the_account(alice: User, bob: User, held: bool) -> None:
+    settle_at(day(1, 21))
+    if held:
+        hold(bob)
+    assert "Earliest arrival" in read(bob, OWN, at=day(2, 2))
+    close_account(user_id=alice.pk, now=day(2, 2))
+    page = read(bob, OWN, at=day(2, 3))
+    assert "Bonus $0.10" in page
+    for promise in ("arriv", "Waiting until", "Payout of $20.00 due"):
+        assert promise not in page
 
 
 def test_the_friend_does_not_see_what_became_of_the_referrers_credit(alice: User, bob: User) -> None:

@@ -28,6 +28,7 @@ from billing.operations import (
 )
 from billing.operations.payment_methods import MOST_METHODS
 from referrals.models import Referral, ReferralLink
+from referrals.operations import close_account
 from tests.facts import NOW, day, register
 from tests.newcomers import identity
 
@@ -218,7 +219,7 @@ def test_account_has_ten_methods_at_most(alice: User) -> None:
 @pytest.mark.parametrize("gone", ["unconfirmed", "closed"])
 def test_account_that_is_not_there_gets_no_card(alice: User, gone: str) -> None:
     if gone == "closed":
-        User.objects.filter(pk=alice.pk).update(closed_at=NOW, is_active=False)
+        close_account(user_id=alice.pk, now=NOW)
         nobody = alice
     else:
         nobody = sign_up(email="new@example.com", password="correct-horse", country="DE", attribution={}, now=NOW)

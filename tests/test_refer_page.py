@@ -18,7 +18,7 @@ from django.test import Client
 from accounts.models import IdentityVerification, User
 from accounts.operations import add_payment_method
 from referrals.models import NEVER, ProgrammeTerms, Referral, ReferralLink, VisitCount
-from referrals.operations import disqualify, refuse, switch_link_off
+from referrals.operations import close_account, disqualify, refuse, switch_link_off
 from tests.facts import JANUARY, NOW, chargeback, day, fact, record, register
 from tests.pages import friend_address, make_eligible, read, signed_in, words
 from tests.referring import REFER, alice, bob, hold, settle_at
@@ -274,7 +274,7 @@ def test_a_first_name_is_shown_only_if_its_friend_made_it_public(alice: User, bo
     User.objects.filter(pk=bob.pk).update(public_first_name="Bobby")
     assert "Bobby · joined January 2026" in read(alice, REFER)
     assert "Bobby · joined January 2026" in read(alice, friend_address(bob))
-    User.objects.filter(pk=bob.pk).update(closed_at=day(2, 1), is_active=False)
+    close_account(user_id=bob.pk, now=day(2, 1))
     assert "Former customer · joined January 2026" in read(alice, REFER)
     assert "Bobby" not in read(alice, REFER)
 

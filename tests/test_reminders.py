@@ -97,6 +97,29 @@ def test_coupons_of_two_days_and_two_customers_are_a_mail_each(alice: User) -> N
     assert remind_expiring(now=EXPIRY - timedelta(days=10)) == 3
 
 
+def test_coupons_of_one_day_are_told_of_together_wherever_the_job_falls_between_them(alice: User) -> None:
+    goodwill(alice)
+    goodwill(alice, amount="5", expires_at=EXPIRY + timedelta(hours=23))
+    for days in range(20, -1, -1):
+        remind_expiring(now=EXPIRY + timedelta(hours=7, minutes=8) - timedelta(days=days))
+    first, last = OutboxMessage.objects.order_by("pk")
+    for told in (first, last):
+        assert (told.facts["coupons"], told.facts["left_amount"]) == (2, "25.00")
+    assert (EXPIRY - first.created_at, EXPIRY - last.created_at) == (
+        timedelta(days=13, hours=16, minutes=52),
+        timedelta(days=2, hours=16, minutes=52),
+    )
+
+
+def test_coupons_of_one_day_wait_for_the_first_of_them(alice: User) -> None:
+    goodwill(alice, number=2)
+    goodwill(alice, expires_at=EXPIRY + timedelta(hours=1))
+    assert remind_expiring(now=EXPIRY - timedelta(days=14, seconds=1)) == 0
+    assert remind_expiring(now=EXPIRY - timedelta(days=14)) == 1
+    (told,) = OutboxMessage.objects.all()
+    assert told.facts["coupons"] == 3
+
+
 def test_trial_is_reminded_of_by_itself(alice: User) -> None:
     now = JANUARY + timedelta(days=365 - 14)
     goodwill(alice, expires_at=JANUARY + timedelta(days=365))
@@ -127,7 +150,14 @@ def test_frozen_credit_is_no_reminder(alice: User) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"wants_expiry_mail": False}, {"closed_at": NOW, "is_active": False}, {"signup_attribution": {"fact": {}}}],
+    [
+        {"wants_expiry_mail": False},
+        pytest.param(
+            {"closed_at": NOW, "is_active": False},
+            marks=pytest.mark.untrue_rows("closed_account_has_nothing_left", "closed_account_is_shut"),
+        ),
+        {"signup_attribution": {"fact": {}}},
+    ],
 )
 def test_nobody_is_reminded_who_cannot_be_told(alice: User, fields: dict[str, object]) -> None:
     goodwill(alice)

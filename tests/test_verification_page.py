@@ -210,6 +210,16 @@ def test_sixth_submission_of_a_day_is_too_often(alice: User, console: Client) ->
     assert "In review" in said(send(bob))
 
 
+def test_twenty_first_submission_from_one_address_is_too_often_whoever_submits() -> None:
+    def submitted_by(number: int, address: str) -> int:
+        client = Client(REMOTE_ADDR=address)
+        client.force_login(register(f"n{number}"))
+        return int(send(client, number=f"L02X99{number}").status_code)
+
+    assert [submitted_by(number, "203.0.113.1") for number in range(21)] == [200] * 20 + [429]
+    assert submitted_by(21, "203.0.113.2") == 200
+
+
 def test_form_with_a_slip_does_not_count(console: Client) -> None:
     for _ in range(6):
         assert send(console, number="").status_code == 200

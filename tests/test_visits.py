@@ -6,13 +6,15 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
-from threading import Event
+from threading import Event, Timer
 
 import pytest
 import time_machine
 from django.db import connection
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
+from psutil import Process
 from redis import Redis
 
 from referrals import tally as tallies
@@ -21,6 +23,7 @@ from referrals.operations import flush_visits, record_visits, switch_link_off
 from referrals.operations.visits import KEPT
 from referrals.people import is_crawler
 from referrals.tally import COUNTING, SET_ASIDE, Tally, Visit, client, next_batch, tally
+from referrals.visits import remember
 from tests.facts import register
 from tests.newcomers import NOW, referrer
 
@@ -119,6 +122,16 @@ def test_each_browser_link_and_day_counts_by_itself(link: ReferralLink) -> None:
     }
 
 
+def test_a_hundred_links_on_one_day_are_counted_once_each_by_a_cookie_that_browsers_keep() -> None:
+    request, codes = RequestFactory().get("/"), [f"{number:032}" for number in range(100)]
+    for first in (True, False):
+        for code in codes:
+            response = HttpResponse()
+            assert remember(request, response, code=code, now=NOW, days=30) is first
+            request.COOKIES["referral"] = response.cookies["referral"].value
+    assert len(response.cookies["referral"].OutputString()) < 4096
+
+
 @pytest.mark.parametrize("agent", PREVIEWERS)
 def test_who_reads_for_others_does_not_count_and_gets_no_cookie(link: ReferralLink, agent: str) -> None:
     answer = Client(headers={"user-agent": agent}).get(f"/r/{link.code}/")
@@ -192,6 +205,18 @@ def test_page_works_while_the_counting_server_is_down(link: ReferralLink, monkey
     assert answer.status_code == 200
     monkeypatch.undo()
     assert total() == 0
+
+
+def test_visits_whose_receipt_comes_too_late_are_not_handed_over_a_second_time(link: ReferralLink) -> None:
+    tally.count(Visit(link.pk, NOW.date(), "link"))
+    server = Process(client().info("server")["process_id"])
+    # It answers nobody for longer than anybody waits, and then does all that it has been asked meanwhile.
+    server.suspend()
+    awake = Timer(1.4, server.resume)
+    awake.start()
+    tally.hand_over()
+    awake.join()
+    assert total() == 1
 
 
 def test_process_hands_its_visits_over_by_itself(link: ReferralLink) -> None:

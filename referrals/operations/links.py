@@ -4,6 +4,7 @@ import secrets
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import F, Q
 
 from accounts.models import IdentityVerification, User, usable_payment_method
 from accounts.operations import UnableToMoveEligibility
@@ -41,9 +42,11 @@ def give_link(*, user_id: int, now: datetime) -> ReferralLink | None:
 def carry_link(*, user_id: int, from_user_id: int | None, by_person: bool, now: datetime) -> ReferralLink | None:
     """Give the account to which eligibility has moved its link; that of the account it has left works no more.
 
-    A person does not get away from a link that staff have switched off. Raises UnableToMoveEligibility: link_off.
+    A person does not get away from a link that staff have switched off; one that went off as its account closed is no
+    such link. Raises UnableToMoveEligibility: link_off.
     """
-    off = ReferralLink.objects.filter(owner_id=from_user_id, switched_off_at__isnull=False)
+    by_closing = Q(owner__closed_at__isnull=False, switched_off_at=F("owner__closed_at"))
+    off = ReferralLink.objects.filter(~by_closing, owner_id=from_user_id, switched_off_at__isnull=False)
     if by_person and off.exists():
         raise UnableToMoveEligibility("link_off")
     return give_link(user_id=user_id, now=now)

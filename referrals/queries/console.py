@@ -118,7 +118,7 @@ def friend_page(*, customer_id: int, referral_id: int, now: datetime) -> FriendP
 
 def page_of_referral(referral: Referral, *, now: datetime) -> FriendPage:
     """Return what the referrer sees of a referral that is loaded with its referrer. Four statements."""
-    friend = friend_of(referral, is_disqualified=referral.referrer.disqualified_at is not None, now=now)
+    friend = friend_of(referral, is_disqualified=_gets_nothing_more(referral.referrer), now=now)
     window_ends_at = window_end(referral)
     return FriendPage(
         friend=friend,
@@ -160,6 +160,11 @@ def _held_arrival(referral: Referral, kind: RewardKind) -> Arrival | None:
         else (referral.bonus_earned, referral.bonus_granted, referral.bonus_due_at)
     )
     left = earned - granted
-    if referral.referrer.disqualified_at or due_at is None or left.amount <= 0:
+    if _gets_nothing_more(referral.referrer) or due_at is None or left.amount <= 0:
         return None
     return Arrival(Coming(kind, left, due_at), due_at, None)
+
+
+def _gets_nothing_more(referrer: User) -> bool:
+    """Whether what is not granted yet to a referrer stays so (TERMS: disqualified; closes the account)."""
+    return referrer.disqualified_at is not None or referrer.closed_at is not None

@@ -17,6 +17,7 @@ from credits.models import Coupon, CouponEntry, CouponKind, Debt, RewardKind
 from credits.queries import (
     ENTRIES_PAGE_SIZE,
     Balance,
+    Expiring,
     Shelf,
     balance,
     coupons,
@@ -48,7 +49,7 @@ class CouponsPage:
     """What Coupons shows."""
 
     balance: Balance
-    soonest: Coupon | None
+    soonest: Expiring | None
     debts: Debts
     shelf: Shelf
     coupons: Page[Coupon]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from credits.models import Coupon
-from credits.queries import Balance, balance, soonest_expiring
+from credits.queries import Balance, Expiring, balance, soonest_expiring
 from referrals.models import ProgrammeTerms
 from referrals.queries.console import is_referred, terms_at
 from referrals.queries.coupons import Debts, debts_of
@@ -25,7 +24,7 @@ class OverviewPage:
     was_referred: bool
     terms: ProgrammeTerms
     balance: Balance
-    soonest: Coupon | None
+    soonest: Expiring | None
     figures: Figures
     coming: list[tuple[Friend, Coming]]
     debts: Debts
