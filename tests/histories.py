@@ -550,6 +550,7 @@ class Story:
             (self.settle_due, self.top_up, self.settle_due, self.drain, self.take_back),
             (self.come_early, self.drain, self.take_back, self.be_born),
             (self.drain, self.take_back, self.close, self.win),
+            (self.drain, self.take_back, self.earn, self.settle_due),
             (),
         )
 

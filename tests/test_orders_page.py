@@ -83,8 +83,8 @@ def test_another_currency_stands_beside_the_dollars(alice: User) -> None:
     assert "$11.01 €10.01 $0.00" in read(alice, ORDERS)
     SpendEvent.objects.create(
         batch=paid.batch, source="billing", event_id="back", customer=alice, type="refund", payment=paid,
-        original_currency="EUR", original_amount="9.99", rate=paid.rate, rate_day=paid.rate_day, amount="10.99", qualifies=True,
-        occurred_at=day(1, 6),
+        original_currency="EUR", original_amount="9.99", rate=paid.rate, rate_day=paid.rate_day, amount="10.99",
+        qualifies=True, occurred_at=day(1, 6),
     )  # fmt: skip
     # What is left is 0.02 at 1.1: $0.02.
     assert "$11.01 €10.01 $10.99" in read(alice, ORDERS)

@@ -39,6 +39,7 @@ def hire(**options: Any) -> str:
     return out.getvalue()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_staff_are_hired_by_a_script_and_sign_in(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "DJANGO_SUPERUSER_PASSWORD", PASSWORD)
     hire(email="Boss@Example.com", interactive=False)
