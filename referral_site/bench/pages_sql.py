@@ -43,7 +43,7 @@ FROM coupon JOIN referral USING (friend_id)
 """
 
 VISITS = """
-INSERT INTO referrals_visitcount (link_id, day, channel, count)
+INSERT INTO referrals_visitcount (link_id, day, channel, visits)
 SELECT %(link)s, %(now)s::date - n, channel, n %% 7 + 1
 FROM generate_series(0, 359) AS n, unnest(ARRAY['copy', 'whatsapp', 'qr']) AS channel
 """
