@@ -7,7 +7,8 @@ WITH person AS (
                                signup_attribution, is_staff, is_active, is_superuser)
     SELECT name, name || '@example.com', '', 'individual', '', 'UTC', joined, joined, '{}', false, true, false
     FROM generate_series(1, %(friends)s) AS n,
-         LATERAL (SELECT %(name)s || '-' || n AS name, %(now)s - n * interval '360 days' / %(friends)s AS joined) AS friend
+         LATERAL (
+             SELECT %(name)s || '-' || n AS name, %(now)s - n * interval '360 days' / %(friends)s AS joined) AS friend
     RETURNING id, registered_at
 ), friend AS (
     SELECT id, registered_at, row_number() OVER (ORDER BY id) AS n FROM person
