@@ -251,7 +251,7 @@ ACCOUNT_RATE_LIMITS = {
     "reauthenticate": "10/m/user",
     "change_password": "5/m/user",
     "manage_email": "10/m/user",
-    "submit_verification": "5/d/user",
+    "submit_verification": "5/d/user,20/h/ip",
 }
 # So many proxies stand before the site: the visitor's address, by which limits count, is the one that the first of them
 # adds to X-Forwarded-For. Without any, the header is a visitor's own word.
