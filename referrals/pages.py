@@ -55,6 +55,7 @@ class Page(NamedTuple):
         return token.encode().join(self.parts)
 
 
+@lru_cache(maxsize=200)  # all links that do not work share one page, however many codes somebody tries
 def page_of(kind: Kind, *, code: str, brought: str, inviter: str) -> Page:
     """Return a page of this kind; `brought` is the code as SignUpForm has it signed."""
     values = {CODE: code, BROUGHT: brought, INVITER: escape(inviter)}

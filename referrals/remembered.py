@@ -7,7 +7,8 @@ from weakref import WeakSet
 
 KnownT = TypeVar("KnownT")
 
-MOST = 10_000
+# A link with its pages takes some 40 kB.
+MOST = 2_000
 
 
 class Remembered(Generic[KnownT]):

@@ -22,6 +22,11 @@ NOT_FOUND_BY_LINKS = {
     "demo:spend": "is a button",
     "demo:refund": "is a button",
     "account_reset_password_from_key": "stands in a mail",
+    "demo:mail_page": "is the page of a mail, which these readers' demo has not sent",
+    "console:default_card": "is a button",
+    "console:remove_card": "is the page of a card, which this referrer does not have",
+    "picture": "is for previews, which find it in the page's head",
+    "api:get_credit": "is for billing systems",
     "mfa_edit_webauthn": "is the page of a security key, which no reader has",
     "mfa_remove_webauthn": "is the page of a security key, which no reader has",
 }

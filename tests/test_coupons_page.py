@@ -13,9 +13,10 @@ from accounts.models import User
 from billing.models import Product
 from credits.models import Coupon, CouponKind
 from credits.operations import NewCoupon, issue_coupons, redeem
-from credits.queries import Shelf, coupons, on_shelf, shelf_of
+from credits.queries import PAGE_SIZE, Shelf, coupons, on_shelf, shelf_of
 from referrals.models import ProgrammeTerms, Referral
 from referrals.operations import close_account, disqualify, refuse, settle
+from referrals.queries.friends import PAGE_SIZE as FRIENDS_PAGE_SIZE
 from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, register
 from tests.pages import read
 
@@ -177,6 +178,7 @@ def test_coupons_come_page_by_page(alice: User, shelf: Shelf) -> None:
     seen: list[Coupon] = []
     page = coupons(customer_id=alice.pk, shelf=shelf, after=None, now=at)
     while page.next:
+        assert len(page.rows) == PAGE_SIZE == FRIENDS_PAGE_SIZE, "a page costs what one of friends does"
         seen += page.rows
         page = coupons(customer_id=alice.pk, shelf=shelf, after=page.next, now=at)
     seen += page.rows

@@ -75,6 +75,11 @@ def test_code_may_come_in_the_address_of_the_form(client: Client) -> None:
     assert sign_up_form(page)["referral_code"] == link.code
 
 
+def test_code_that_the_database_cannot_hold_brings_nobody(client: Client) -> None:
+    page = client.get(f"{SIGN_UP}?code=%00").content.decode()
+    assert sign_up_form(page)["referral_code"] == ""
+
+
 def test_newcomer_without_a_link_gets_the_trial_only(client: Client) -> None:
     bob = sign_up(client, "bob@example.com")
     assert coupons_of(bob) == {"trial": Decimal(300)}

@@ -111,8 +111,8 @@ def test_admin_registers_nothing_that_a_form_writes_but_terms() -> None:
     request = Client().get("/").wsgi_request
     request.user = User(is_superuser=True, is_staff=True)
     assert [model.__name__ for model, desk in admin.site._registry.items() if desk.has_add_permission(request)] == [
-        "BenefitCard",
         "ProgrammeTerms",
+        "BenefitCard",
     ]
 
 

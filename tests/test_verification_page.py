@@ -335,3 +335,13 @@ def test_staff_who_may_only_look_decide_nothing(alice: User, client: Client, act
     act(client, submitted, action, reason="No.")
     submitted.refresh_from_db()
     assert submitted.state == "in_review"
+
+
+def test_submissions_are_counted_by_address_too_whoever_signs_in_there() -> None:
+    """So that nobody tries numbers with account after account."""
+    answers = []
+    for number in range(21):
+        browser = Client()
+        browser.force_login(register(f"customer-{number}"))
+        answers.append(send(browser, number=f"L02X99{number}").status_code)
+    assert answers == [200] * 20 + [429]

@@ -23,6 +23,7 @@ from referrals.operations import flush_visits, record_visits, switch_link_off
 from referrals.operations.visits import KEPT
 from referrals.people import is_crawler
 from referrals.tally import COUNTING, SET_ASIDE, Tally, Visit, client, next_batch, tally
+from referrals.views.invitation import invitation
 from referrals.visits import remember
 from tests.facts import register
 from tests.newcomers import NOW, referrer
@@ -302,3 +303,9 @@ def test_names_of_programs_are_judged_once() -> None:
     assert not is_crawler("A browser of its own kind")
     assert not is_crawler("A browser of its own kind")
     assert is_crawler.cache_info().misses == before + 1
+
+
+def test_codes_that_somebody_tries_share_one_page_in_memory(link: ReferralLink) -> None:
+    tried = [invitation(code).page(NOW, with_form=True).parts for code in ("no-such-code", "nor-this-one")]
+    assert tried[0] is tried[1]
+    assert invitation(link.code).page(NOW, with_form=True).parts is not tried[0]

@@ -1,4 +1,5 @@
-"""The friends of one referrer, in number: at every stage, with their rewards, coupons and debts. Not a true story."""
+"""The friends of one referrer, in number, who joined all through the last year: at every stage, with their rewards and
+coupons. Not a true story."""
 
 FRIENDS = """
 WITH person AS (
@@ -6,7 +7,8 @@ WITH person AS (
                                signup_attribution, is_staff, is_active, is_superuser)
     SELECT name, name || '@example.com', '', 'individual', '', 'UTC', joined, joined, '{}', false, true, false
     FROM generate_series(1, %(friends)s) AS n,
-         LATERAL (SELECT %(name)s || '-' || n AS name, %(now)s - n %% 360 * interval '1 day' AS joined) AS friend
+         LATERAL (
+             SELECT %(name)s || '-' || n AS name, %(now)s - n * interval '360 days' / %(friends)s AS joined) AS friend
     RETURNING id, registered_at
 ), friend AS (
     SELECT id, registered_at, row_number() OVER (ORDER BY id) AS n FROM person

@@ -22,7 +22,8 @@ class SignUpView(SignupView):
         """Bring the code, if its link still works."""
         now = clock.now()
         days = offer(at=now).terms.attribution_days
-        code = self.request.GET.get("code") or visits.remembered(self.request, now=now, days=days)
+        # What Postgres cannot hold is in no code.
+        code = self.request.GET.get("code", "").replace("\0", "") or visits.remembered(self.request, now=now, days=days)
         found = working_link(code=code, at=now) if code else None
         return {**super().get_form_kwargs(), "brought": found.code if found else ""}
 
