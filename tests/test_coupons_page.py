@@ -73,7 +73,8 @@ def test_credit_and_trial_are_told_apart(alice: User, bob: User) -> None:
 
 def test_the_part_that_expires_soonest_is_the_one_used_first(alice: User, bob: User) -> None:
     settle_at(day(2, 19), day(5, 1))
-    assert "Usable credit $20.10 Expiring soonest $20.00 in 109 days · 18 Aug 2026" in read(alice, COUPONS, at=day(5, 1))
+    page = read(alice, COUPONS, at=day(5, 1))
+    assert "Usable credit $20.10 Expiring soonest $20.00 in 109 days · 18 Aug 2026" in page
     spend_credit(alice, "20.05", day(5, 2))
     assert "Usable credit $0.05 Expiring soonest $0.05 in 179 days · 28 Oct 2026" in read(alice, COUPONS, at=day(5, 2))
 
