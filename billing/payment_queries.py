@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from accounts.models import IdentityVerification
 from billing.models import PaymentMethod
 from billing.operations.payment_methods import MOST_METHODS
 
@@ -24,9 +25,11 @@ class MethodOnFile:
 
 @dataclass(frozen=True)
 class PaymentPage:
-    """What is on a customer's file, the default first, and whether any of it can be used."""
+    """What is on a customer's file, the default first, whether any of it can be used, and what is missing beside it."""
 
     methods: list[MethodOnFile]
+    identity_is_missing: bool
+    """Nothing that can be accepted was submitted: the other step to a referral link."""
 
     @property
     def none_is_usable(self) -> bool:
@@ -38,9 +41,17 @@ class PaymentPage:
 
 
 def payment_page(*, customer_id: int, now: datetime) -> PaymentPage:
-    """Return what is on a customer's file. One statement."""
+    """Return what is on a customer's file. Two statements."""
+    submitted = IdentityVerification.objects.filter(customer_id=customer_id)
+    return PaymentPage(
+        methods=_methods(customer_id, now),
+        identity_is_missing=not submitted.exclude(state=IdentityVerification.State.REFUSED).exists(),
+    )
+
+
+def _methods(customer_id: int, now: datetime) -> list[MethodOnFile]:
     methods = PaymentMethod.objects.on_file().filter(customer_id=customer_id)
-    return PaymentPage([_on_file(method, now) for method in methods.order_by("-is_default", "-added_at", "-pk")])
+    return [_on_file(method, now) for method in methods.order_by("-is_default", "-added_at", "-pk")]
 
 
 def _on_file(method: PaymentMethod, now: datetime) -> MethodOnFile:
@@ -63,7 +74,7 @@ class Removal:
 
 def removal(*, customer_id: int, method_id: int, now: datetime) -> Removal:
     """Return what the removal of a customer's method comes to. One statement. Raises PaymentMethod.DoesNotExist."""
-    on_file = payment_page(customer_id=customer_id, now=now).methods
+    on_file = _methods(customer_id, now)
     going = [one for one in on_file if one.method.pk == method_id and not one.is_arranged]
     if not going:
         raise PaymentMethod.DoesNotExist

@@ -64,7 +64,7 @@ def address(coupon: Coupon) -> str:
 
 def test_credit_and_trial_are_told_apart(alice: User, bob: User) -> None:
     page = read(bob, COUPONS, at=day(1, 2))
-    assert "Usable credit $5.00 Expiring soonest $5.00 on 30 Jun 2026, in 179 days Free trial $300.00" in page
+    assert "Usable credit $5.00 Expiring soonest $5.00 in 179 days · 30 Jun 2026 Free trial $300.00" in page
     assert "until 1 Jan 2027" in page
     assert "Welcome credit For joining through a friend's link $5.00 $5.00 1 Jan 2026 30 Jun 2026" in page
     page = read(alice, COUPONS, at=day(1, 2))
@@ -74,9 +74,10 @@ def test_credit_and_trial_are_told_apart(alice: User, bob: User) -> None:
 
 def test_the_part_that_expires_soonest_is_the_one_used_first(alice: User, bob: User) -> None:
     settle_at(day(2, 19), day(5, 1))
-    assert "Usable credit $20.10 Expiring soonest $20.00 on 18 Aug 2026" in read(alice, COUPONS, at=day(5, 1))
+    page = read(alice, COUPONS, at=day(5, 1))
+    assert "Usable credit $20.10 Expiring soonest $20.00 in 109 days · 18 Aug 2026" in page
     spend_credit(alice, "20.05", day(5, 2))
-    assert "Usable credit $0.05 Expiring soonest $0.05 on 28 Oct 2026" in read(alice, COUPONS, at=day(5, 2))
+    assert "Usable credit $0.05 Expiring soonest $0.05 in 179 days · 28 Oct 2026" in read(alice, COUPONS, at=day(5, 2))
 
 
 def test_all_that_expires_soonest_counts_however_many_coupons_it_is_on(alice: User, bob: User) -> None:
@@ -198,8 +199,8 @@ def test_an_open_debt_is_told_with_its_cause(alice: User, bob: User) -> None:
     record(chargeback(bob, "back", "12", "ecs", day(5, 3)))
     settle_at(day(5, 4))
     page = read(alice, COUPONS)
-    assert "To be set against your next rewards: $15.00 Nothing is charged to you." in page
-    assert "Friend · joined January 2026, payout: a payment was reversed, 4 May 2026 $15.00" in page
+    assert "To be set against your next rewards: $15; nothing is charged to you" in page
+    assert "Payout · Friend · joined January 2026: a payment was reversed, 4 May 2026 $15.00" in page
     record(dispute_won(bob, "won", "12", "ecs", day(5, 5)))
     settle_at(day(5, 6))
     assert "To be set against" not in read(alice, COUPONS)
@@ -226,7 +227,7 @@ def test_a_debt_of_a_refused_referral_says_so(alice: User, bob: User) -> None:
     refuse(referral_id=Referral.objects.get(friend=bob).pk, actor=None, reason="same person", now=day(3, 1))
     settle_at(day(3, 2))
     page = read(alice, COUPONS)
-    assert "payout: the referral was refused, 2 Mar 2026 $15.00" in page
+    assert "Payout · Friend · joined January 2026: the referral was refused, 2 Mar 2026 $15.00" in page
     assert "same person" not in page
 
 

@@ -28,7 +28,7 @@ TICK = timedelta(microseconds=1)
 def test_credit_trial_and_what_expires_first_are_told_apart(bob: User) -> None:
     page = read(bob, OVERVIEW, at=day(1, 2))
     assert "Usable credit $5.00" in page
-    assert "Expiring soonest $5.00 in 179 days, 30 Jun 2026" in page
+    assert "Expiring soonest $5.00 in 179 days · 30 Jun 2026" in page
     assert "Free trial $300.00 apart from credit, until 1 Jan 2027" in page
 
 

@@ -123,6 +123,15 @@ def test_what_staff_arranged_is_shown_and_cannot_be_removed(alice: User, console
     assert console.post(address).status_code == 404
 
 
+def test_the_other_step_to_a_link_is_named_until_it_is_done(alice: User, console: Client) -> None:
+    assert "Next: verify your identity" not in read(alice, PAGE)
+    add(alice, month=11, year=2026)
+    assert "Next: verify your identity" in read(alice, PAGE, at=NOW)
+    assert "Next: verify your identity" not in read(alice, PAGE, at=day(12, 1))
+    pass_verification(user_id=alice.pk, identity=identity("alice"), account_type="individual", now=NOW)
+    assert "Next: verify your identity" not in read(alice, PAGE, at=NOW)
+
+
 def test_page_runs_the_same_statements_for_1_and_10_cards(alice: User, console: Client) -> None:
     def statements() -> int:
         with CaptureQueriesContext(connection) as captured:

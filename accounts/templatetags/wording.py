@@ -13,12 +13,14 @@ from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext, ngettext, pgettext
 from djmoney.money import Money
 
 register = template.Library()
 
 MINUS = "\N{MINUS SIGN}"
+NOUNS_ARE_CAPITALS = {"de"}
 
 
 @register.simple_tag
@@ -31,6 +33,12 @@ def operator_name() -> str:
 def control(field: BoundField) -> SafeString:
     """A field's control, without the placeholder that would only say its name once more."""
     return field.as_widget(attrs={"placeholder": False})
+
+
+@register.filter
+def sentence_case(label: str) -> str:
+    """A label of a library as we write ours: only the first letter is a capital, where nouns have none."""
+    return capfirst(label) if _locale().language in NOUNS_ARE_CAPITALS else capfirst(str(label).lower())
 
 
 @register.filter
@@ -60,8 +68,9 @@ def signed_dollars(value: Money) -> str:
 
 @register.filter
 def percent(rate: Decimal) -> str:
-    """A rate as a percentage without needless zeros: 10%, 12.5%."""
-    return str(format_percent(rate, "#,##0.###%", locale=_locale()))
+    """A rate as a percentage without needless zeros, as the reader's language writes it: 10%, 12.5%."""
+    form = str(_locale().percent_formats[None].pattern).replace("0", "0.###")
+    return str(format_percent(rate, form, locale=_locale()))
 
 
 @register.filter

@@ -1,0 +1,47 @@
+"""How pages word labels, dates and rates for readers of German."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from django.utils import translation
+from django.utils.html import strip_tags
+
+from accounts.templatetags.wording import day, percent, sentence_case
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+@pytest.mark.parametrize(
+    ("language", "label", "written"),
+    [
+        ("en", "Current Password", "Current password"),
+        ("de", "Vollständiger Name", "Vollständiger Name"),
+        ("de", "öffentlicher Vorname", "Öffentlicher Vorname"),
+    ],
+)
+def test_a_label_keeps_its_capitals_where_nouns_have_them(language: str, label: str, written: str) -> None:
+    with translation.override(language):
+        assert sentence_case(label) == written
+
+
+@pytest.mark.parametrize(
+    ("at", "english", "german"),
+    [
+        (datetime(2026, 9, 5, 12, tzinfo=UTC), "5 Sep 2026", "5. Sept. 2026"),
+        (datetime(2026, 5, 5, 12, tzinfo=UTC), "5 May 2026", "5. Mai 2026"),
+    ],
+)
+def test_a_day_has_a_short_month_in_both(at: datetime, english: str, german: str) -> None:
+    with translation.override("en"):
+        assert strip_tags(day(at)) == english
+    with translation.override("de"):
+        assert strip_tags(day(at)) == german
+
+
+@pytest.mark.parametrize(("rate", "english", "german"), [("0.1", "10%", "10"), ("0.125", "12.5%", "12,5")])
+def test_a_rate_has_the_sign_as_the_language_sets_it(rate: str, english: str, german: str) -> None:
+    with translation.override("en"):
+        assert percent(Decimal(rate)) == english
+    with translation.override("de"):
+        assert percent(Decimal(rate)) == f"{german}{NBSP}%"
