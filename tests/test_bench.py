@@ -103,7 +103,9 @@ def test_days_of_growth_are_measured_by_each_way_of_vacuuming(tmp_path: Path, ca
         assert min(one[name] for name in ("ratio", "rows", "seconds", "raw_seconds")) > 0
         (referrals,) = [table for table in one["tables"] if table["table"] == "referrals_referral"]
         assert referrals["rows"] == referrals["rows_before"] == 2000
-        assert referrals["updates"] > referrals["hot_updates"] > 0
+        assert referrals["updates"] > referrals["hot_updates"]
+        # Without a vacuum it depends on what other sessions still see whether a page has room again.
+        assert referrals["hot_updates"] > 0 or one["name"] == "growth-never"
     vacuums = {name: sum(table["vacuums"] for table in one["tables"]) for name, one in grown.items()}
     assert vacuums["growth-never"] == 0 < vacuums["growth-tables"]
     assert "nothing due took" in capsys.readouterr().out

@@ -21,7 +21,7 @@ from billing.models import Product, SpendEvent
 from credits.models import Redemption
 from referral_site.demo.story import FRIEND, REFERRER, load_demo
 from referrals.models import ReferralLink
-from referrals.pages import parts_of
+from referrals.pages import page_of, parts_of
 from tests.site_map import walk
 from tests.wording import ROOT, speak_in_brackets, unmarked, worded_templates, words_in
 
@@ -46,10 +46,16 @@ def demo(settings: Settings, transactional_db: None) -> None:
 
 @pytest.fixture
 def brackets() -> Iterator[None]:
-    parts_of.cache_clear()
+    forget_pages()
     with pytest.MonkeyPatch.context() as patch:
         speak_in_brackets(patch)
         yield
+    forget_pages()
+
+
+def forget_pages() -> None:
+    """Let every page of an invitation be written anew."""
+    page_of.cache_clear()
     parts_of.cache_clear()
 
 

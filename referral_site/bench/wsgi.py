@@ -1,10 +1,22 @@
 """What granian serves to the bench: the site, and beside it a view that does nothing."""
 
 import os
+from typing import Any
 
-from django.conf import settings
-from django.core.wsgi import get_wsgi_application
+import django
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpRequest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "referral_site.settings")
-settings.ROOT_URLCONF = "referral_site.bench.urls"
-application = get_wsgi_application()
+
+
+class Handler(WSGIHandler):
+    """Django's own, by the bench's addresses. Whoever imports this module keeps the site's."""
+
+    def get_response(self, request: HttpRequest) -> Any:
+        request.urlconf = "referral_site.bench.urls"  # type: ignore[attr-defined]
+        return super().get_response(request)
+
+
+django.setup()
+application = Handler()
