@@ -26,10 +26,8 @@ NOT_FOUND_BY_LINKS = {
     "api:get_credit": "is for those who have a key",
     "account_reset_password_from_key": "stands in a mail",
     "demo:mail_page": "is the page of a mail, which these readers' demo has not sent",
-    "console:default_card": "is a button",
     "console:remove_card": "is the page of a card, which this referrer does not have",
     "picture": "is for previews, which find it in the page's head",
-    "api:get_credit": "is for billing systems",
     "mfa_edit_webauthn": "is the page of a security key, which no reader has",
     "mfa_remove_webauthn": "is the page of a security key, which no reader has",
 }

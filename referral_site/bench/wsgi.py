@@ -14,7 +14,7 @@ class Handler(WSGIHandler):
     """Django's own, by the bench's addresses. Whoever imports this module keeps the site's."""
 
     def get_response(self, request: HttpRequest) -> Any:
-        request.urlconf = "referral_site.bench.urls"  # type: ignore[attr-defined]
+        request.urlconf = "referral_site.bench.urls"
         return super().get_response(request)
 
 
