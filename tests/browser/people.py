@@ -1,6 +1,7 @@
 """The people of the demo before a browser: each comes in as a person would."""
 
 import re
+import secrets
 from collections.abc import Callable
 
 from playwright.sync_api import BrowserContext, Page, expect
@@ -55,6 +56,11 @@ def begin_to_sign_up(page: Page, address: str) -> None:
     expect(page.get_by_label("Code")).to_be_visible()
 
 
+def new_address(name: str) -> str:
+    """An address that nobody has signed up with: tests come to one site, in any order."""
+    return f"{name}.{secrets.token_hex(4)}@example.com"
+
+
 def sign_up(page: Page, address: str) -> None:
     begin_to_sign_up(page, address)
     enter_code(page, address)
@@ -75,8 +81,8 @@ def enter_code(page: Page, address: str) -> None:
 
 READERS: dict[str, Callable[[Page], None]] = {
     "visitor": visit,
-    "unconfirmed": lambda page: begin_to_sign_up(page, "una@example.com"),
-    "newcomer": lambda page: sign_up(page, "nina@example.com"),
+    "unconfirmed": lambda page: begin_to_sign_up(page, new_address("una")),
+    "newcomer": lambda page: sign_up(page, new_address("nina")),
     "friend": lambda page: sign_in(page, "friend@example.com"),
     "referrer": lambda page: sign_in_twice(page, "referrer@example.com"),
     "staff": lambda page: sign_in(page, "staff@example.com"),

@@ -56,7 +56,7 @@ def test_a_customer_copies_the_link_without_a_mouse(context: BrowserContext, ref
     referrer.keyboard.press("Enter")
     expect(referrer.get_by_text("The link is copied.")).to_be_visible()
     link = referrer.get_by_role("textbox", name="Your link").input_value()
-    assert referrer.evaluate("navigator.clipboard.readText()") == link
+    assert referrer.evaluate("navigator.clipboard.readText()") == f"{link}?via=copy"
 
 
 def test_the_menu_of_a_phone_opens_and_leads_on_by_keyboard(referrer: Page) -> None:

@@ -27,7 +27,7 @@ def test_every_page_has_its_heading(context: BrowserContext) -> None:
         answer = page.goto(address)
         assert answer
         assert answer.status == 200
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_role("heading", level=1), address).to_be_visible()
 
 
 def test_a_newcomer_signs_up_and_walks_around(context: BrowserContext) -> None:

@@ -72,6 +72,7 @@ clock.follow()
 
 @worker_process_init.connect
 def follow_in_child(**signal: Any) -> None:
+    write("clock", os.getpid(), clock.ahead)  # it has its parent's, which may have moved on before the fork
     clock.follow()
 
 

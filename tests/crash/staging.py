@@ -292,8 +292,11 @@ class Stage:
         draft = self.clock.with_suffix(".new")
         draft.write_text(str(float(ahead)))
         draft.rename(self.clock)
-        running = {pid for one in self.launched if one.is_alive() for pid in one.pids}
-        until(lambda: running <= {int(pid) for pid, said in self.lines("clock") if float(said) == ahead})
+        until(lambda: self.running() <= {int(pid) for pid, said in self.lines("clock") if float(said) == ahead})
+
+    def running(self) -> set[int]:
+        """The processes that run now; a worker may have begun a new one for its pool."""
+        return {pid for one in self.launched if one.is_alive() for pid in one.pids}
 
     # Tasks
 

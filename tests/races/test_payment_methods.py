@@ -19,7 +19,7 @@ from accounts.operations import (
     verification,
 )
 from billing.gateways import Card, News
-from billing.models import GatewayEvent, PaymentMethod
+from billing.models import GatewayEvent, PaymentMethod, PaymentMethodQuerySet
 from billing.operations import add_card, payment_methods, set_default_card
 from billing.operations.payment_methods import record_news, remember_name, take_card_off
 from tests.facts import NOW, register
@@ -29,6 +29,7 @@ from tests.races.racing import (
     at_once,
     key_of,
     meeting_after,
+    meeting_before,
     names,
     until,
     without_constraint,
@@ -55,7 +56,8 @@ def add(user: User, token: str) -> PaymentMethod:
 
 
 def add_twice(alice: User) -> list[str]:
-    with meeting_after(payment_methods, "_read_file", Meeting(2)):
+    """They meet where each has seen that the token is not there yet, and is about to write it."""
+    with meeting_before(PaymentMethodQuerySet, "create", Meeting(2)):
         return names(at_once(*[lambda: add(alice, "the same")] * 2))
 
 
