@@ -1,0 +1,63 @@
+"""The prices that a new installation starts with, in US dollars; from then on the database has them."""
+
+from billing.models import Unit
+
+PRICES: dict[str, tuple[str, Unit]] = {
+    "ecs": ("8.50", Unit.MONTH),
+    "ecs-gpu": ("1.2600", Unit.HOUR),
+    "ecs-bare-metal": ("2.9400", Unit.HOUR),
+    "auto-scaling": ("2.00", Unit.MONTH),
+    "oss": ("0.0190", Unit.GIGABYTE_MONTH),
+    "nas": ("0.0580", Unit.GIGABYTE_MONTH),
+    "block-storage": ("0.0500", Unit.GIGABYTE_MONTH),
+    "backup": ("0.0320", Unit.GIGABYTE_MONTH),
+    "cdn": ("0.0410", Unit.GIGABYTE),
+    "vpc": ("1.00", Unit.MONTH),
+    "slb": ("6.20", Unit.MONTH),
+    "eip": ("3.40", Unit.MONTH),
+    "nat-gateway": ("21.60", Unit.MONTH),
+    "vpn-gateway": ("28.80", Unit.MONTH),
+    "rds": ("9.00", Unit.MONTH),
+    "polardb": ("46.00", Unit.MONTH),
+    "redis": ("12.40", Unit.MONTH),
+    "mongodb": ("23.50", Unit.MONTH),
+    "analyticdb": ("118.00", Unit.MONTH),
+    "waf": ("65.00", Unit.MONTH),
+    "anti-ddos": ("149.00", Unit.MONTH),
+    "security-center": ("9.50", Unit.MONTH),
+    "kms": ("0.0300", Unit.THOUSAND_CALLS),
+    "certificates": ("79.00", Unit.YEAR),
+    "maxcompute": ("0.0260", Unit.HOUR),
+    "emr": ("0.0840", Unit.HOUR),
+    "dataworks": ("57.00", Unit.MONTH),
+    "flink": ("0.0630", Unit.HOUR),
+    "elasticsearch": ("34.00", Unit.MONTH),
+    "machine-learning": ("0.3700", Unit.HOUR),
+    "image-search": ("4.20", Unit.THOUSAND_CALLS),
+    "speech": ("0.9900", Unit.THOUSAND_CALLS),
+    "kubernetes": ("18.00", Unit.MONTH),
+    "container-registry": ("5.00", Unit.MONTH),
+    "message-queue": ("0.3100", Unit.MILLION_CALLS),
+    "api-gateway": ("0.9000", Unit.MILLION_CALLS),
+    "function-compute": ("0.2000", Unit.MILLION_CALLS),
+    "cloud-monitor": ("3.00", Unit.MONTH),
+    "log-service": ("0.0720", Unit.GIGABYTE),
+    "action-trail": ("0.1200", Unit.GIGABYTE_MONTH),
+    "live": ("0.0640", Unit.GIGABYTE),
+    "media-processing": ("0.3500", Unit.HOUR),
+    "direct-mail": ("0.2900", Unit.THOUSAND_CALLS),
+    "short-message": ("32.00", Unit.THOUSAND_CALLS),
+    "simple-app-server": ("4.50", Unit.MONTH),
+    "web-hosting": ("3.90", Unit.MONTH),
+    "domain": ("11.99", Unit.YEAR),
+    "dns": ("1.20", Unit.MONTH),
+    "marketplace": ("15.00", Unit.PIECE),
+}
+"""Price and unit of each product of the first catalogue, by code."""
+
+OFFERS: list[tuple[str, str, str, str, Unit]] = [
+    ("offer-starter", "Starter: one server with 40 GB for a year", "39.00", "102.00", Unit.YEAR),
+    ("offer-database", "Database for Redis, first three months", "18.60", "37.20", Unit.PIECE),
+    ("offer-domain", "First domain for a year", "0.99", "11.99", Unit.YEAR),
+]
+"""Code, name, price, regular price and unit of each special offer of the first catalogue."""
