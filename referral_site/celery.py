@@ -1,5 +1,6 @@
 """The Celery application: how tasks travel, and when beat sends which."""
 
+import dbm.dumb  # noqa: F401 - beat keeps its schedule in one: told to stop while it loads this, it would not stop
 import os
 from typing import Any
 
