@@ -6,6 +6,7 @@ from django.urls.converters import IntConverter
 from accounts import profile_views
 from accounts import verification_views as verification
 from billing import payment_views as payment
+from billing import shop_views as shop
 from billing import views as billing
 from referrals.views import closing, console, coupons, overview, sharing
 
@@ -21,6 +22,7 @@ register_converter(PkConverter, "pk")
 app_name = "console"
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("catalogue/", shop.catalogue, name="catalogue"),
     path("orders/", billing.orders, name="orders"),
     path("orders/payments.csv", billing.orders_file, name="orders_file"),
     path("payment-methods/", payment.payment_methods, name="payment_methods"),
