@@ -1,8 +1,9 @@
 """What a customer has chosen, as an address holds it: products with quantities, coupons left out, and its key. Pure.
 
-An address with a basket is `?item=ecs:2&item=domain:1&without=7&key=...`. A form sends `quantity.ecs=2` for each product
-that it shows, and `offered=7` for each coupon beside `use=7` where it is to pay; `read_basket` understands both. The
-`key` is that of the order which the basket may become: an address orders once, however often it is opened.
+An address with a basket is `?item=ecs:2&item=domain:1&without=7&key=...`. A form sends `quantity.ecs=2` for each
+product that it shows, and `offered=7` for each coupon, with `use=7` beside it where it is to pay; `read_basket`
+understands both. The `key` is that of the order which the basket may become: an address orders once, however often it
+is opened.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ QUANTITY = "quantity."
 KEY = re.compile(r"[A-Za-z0-9_-]{16,64}")
 # As many digits as no quantity has, so that one that is too large is refused and not cut.
 NUMBER = re.compile(r"[0-9]{1,9}")
+ID = re.compile(r"[0-9]{1,18}")
 MOST_READ = 200
 """Lines that are read off an address; how many an order may have, `check_out` says."""
 
@@ -56,6 +58,11 @@ class Basket:
     def quantities(self) -> Mapping[str, int]:
         """How many are chosen of each product."""
         return dict(self.items)
+
+    @property
+    def without_key(self) -> Basket:
+        """The same, to be chosen on, or to be ordered once more."""
+        return replace(self, key="")
 
     def with_a_key(self) -> Basket:
         """The same, as an order that was not placed yet."""
@@ -96,4 +103,4 @@ def _left_out(query: Query) -> frozenset[int]:
 
 
 def _ids(texts: Iterable[str]) -> Iterable[int]:
-    return (int(text) for text in list(texts)[:MOST_READ] if NUMBER.fullmatch(text))
+    return (int(text) for text in list(texts)[:MOST_READ] if ID.fullmatch(text))

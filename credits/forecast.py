@@ -1,12 +1,12 @@
 """What of a customer's credit will expire before it is likely used. Pure: no Django, no clock, no database.
 
-The forecast goes on as the customer has done so far. Their *pace* is what they used in the 90 days before now, less what
-came back of it, divided by 90: so much a day. At this pace they go on from now, without a pause and to the fraction of
-a cent, soonest-expiring coupon first (TERMS: Credit). What is left on a coupon at its `expires_at` will have expired. A
-pace of nothing leaves everything to expire.
+The forecast goes on as the customer has done so far. Their *pace* is what they used in the 90 days before now, less
+what came back of it, divided by 90: so much a day. At this pace they go on from now, without a pause and to the
+fraction of a cent, soonest-expiring coupon first (TERMS: Credit). What is left on a coupon at its `expires_at` will
+have expired. A pace of nothing leaves everything to expire.
 
-Credit and the trial have a pace each, for each buys other products. What the order at hand pays is taken off the coupons
-before, and is no part of the pace, which is of the past.
+Credit and the trial have a pace each, for each buys other products. What the order at hand pays is taken off the
+coupons before, and is no part of the pace, which is of the past.
 """
 
 from __future__ import annotations

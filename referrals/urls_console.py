@@ -5,6 +5,7 @@ from django.urls.converters import IntConverter
 
 from accounts import profile_views
 from accounts import verification_views as verification
+from billing import order_views
 from billing import payment_views as payment
 from billing import shop_views as shop
 from billing import views as billing
@@ -23,8 +24,12 @@ app_name = "console"
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("catalogue/", shop.catalogue, name="catalogue"),
+    path("checkout/", shop.checkout, name="checkout"),
+    path("checkout/pay/", shop.pay, name="pay"),
     path("orders/", billing.orders, name="orders"),
     path("orders/payments.csv", billing.orders_file, name="orders_file"),
+    path("orders/<slug:number>/", order_views.order, name="order"),
+    path("orders/<slug:number>/invoice/", order_views.invoice, name="invoice"),
     path("payment-methods/", payment.payment_methods, name="payment_methods"),
     path("payment-methods/add/", payment.add, name="add_card"),
     path("payment-methods/card/", payment.sandbox_card, name="sandbox_card"),

@@ -1,5 +1,6 @@
 """Every write of billing."""
 
+from billing.operations.catalogue import UnableToSetPrice, set_price
 from billing.operations.exchange_rates import keep_rates
 from billing.operations.payment_methods import (
     UnableToChangePaymentMethod,
@@ -20,6 +21,7 @@ __all__ = [
     "Receipt",
     "SpendFact",
     "UnableToChangePaymentMethod",
+    "UnableToSetPrice",
     "add_card",
     "arrange_payment",
     "clear_file",
@@ -31,5 +33,6 @@ __all__ = [
     "remove_card",
     "save_card",
     "set_default_card",
+    "set_price",
     "start_card",
 ]
