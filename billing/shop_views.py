@@ -13,9 +13,9 @@ from accounts import clock
 from accounts.asked import reader_id
 from billing.basket import Basket, is_form, read_basket
 from billing.queries.catalogue import catalogue as read_catalogue
-from billing.queries.checkout import MOST_OF_A_PRODUCT, UnableToOrder, Wanted
+from billing.queries.checkout import MOST_OF_A_PRODUCT, Wanted
 from billing.queries.preview import preview
-def check_out(**k): raise UnableToOrder('changed')
+from billing.operations import UnableToOrder, check_out
 
 LONGEST_SEARCH = 100
 SECTION = {"section": "catalogue"}
@@ -62,7 +62,14 @@ def pay(request: HttpRequest) -> HttpResponse:
     """Order and pay what was shown, once for each key; where it is not so any more, show it anew."""
     basket = read_basket(request.POST)
     try:
-        order = check_out()
+        order = check_out(
+            customer_id=reader_id(request),
+            key=basket.key,
+            wanted=[Wanted(code, quantity) for code, quantity in basket.items],
+            without=basket.without,
+            seen=request.POST.get("seen", ""),
+            now=clock.now(),
+        )
     except UnableToOrder as refusal:
         messages.error(request, str(refusal))
         return redirect(_address("console:checkout", basket))

@@ -2,6 +2,7 @@
 
 from billing.operations.catalogue import UnableToSetPrice, set_price
 from billing.operations.exchange_rates import keep_rates
+from billing.operations.orders import UnableToFinish, check_out, finish_orders, pay_order, place_order
 from billing.operations.payment_methods import (
     UnableToChangePaymentMethod,
     add_card,
@@ -16,18 +17,25 @@ from billing.operations.payment_methods import (
     start_card,
 )
 from billing.operations.spend import Receipt, SpendFact, record_spend
+from billing.queries.checkout import UnableToOrder
 
 __all__ = [
     "Receipt",
     "SpendFact",
     "UnableToChangePaymentMethod",
+    "UnableToFinish",
+    "UnableToOrder",
     "UnableToSetPrice",
     "add_card",
     "arrange_payment",
+    "check_out",
     "clear_file",
     "clear_payment_methods",
+    "finish_orders",
     "forget_cards",
     "keep_rates",
+    "pay_order",
+    "place_order",
     "receive_stripe_event",
     "record_spend",
     "remove_card",
