@@ -17,9 +17,11 @@ def reader_id(request: HttpRequest) -> int:
     return request.user.pk
 
 
-def asked_place(request: HttpRequest, read: Callable[[str], datetime | Decimal] = instant) -> Place | None:
-    """Where the page of a list starts that `after` names. Raises BadRequest."""
+def asked_place(
+    request: HttpRequest, read: Callable[[str], datetime | Decimal] = instant, *, name: str = "after"
+) -> Place | None:
+    """Where the page of a list starts that `after` (or another `name`) names. Raises BadRequest."""
     try:
-        return Place.parse(request.GET.get("after", ""), read)
+        return Place.parse(request.GET.get(name, ""), read)
     except UnableToReadPlace as fault:
-        raise BadRequest("after is no place in this list") from fault
+        raise BadRequest(f"{name} is no place in this list") from fault

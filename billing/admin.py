@@ -1,8 +1,14 @@
 """The admin's pages of the catalogue, of payment methods and of spend: facts, looked at."""
 
-from django.contrib import admin
+from typing import Any
 
-from accounts.desk import ReadOnlyAdmin, ReadOnlyInline
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from accounts.desk import ReadOnlyAdmin, ReadOnlyInline, ask_first
 from billing.models import (
     ExchangeRate,
     GatewayCustomer,
@@ -11,8 +17,10 @@ from billing.models import (
     Product,
     SpendBatch,
     SpendEvent,
+    Unit,
     WaitingReversal,
 )
+from billing.operations import UnableToSetPrice, set_price
 
 CUSTOMER = ("customer__account_id__exact", "customer__email__istartswith")
 
@@ -25,12 +33,55 @@ class ReversalInline(ReadOnlyInline):
     ordering = ("pk",)
 
 
+class PriceForm(forms.Form):
+    """What a unit costs."""
+
+    price = forms.DecimalField(max_digits=12, decimal_places=4, help_text="In US dollars.")
+    unit = forms.ChoiceField(choices=Unit.choices)
+    regular_price = forms.DecimalField(
+        max_digits=12, decimal_places=4, required=False, help_text="Of a special offer: what it costs otherwise."
+    )
+
+
 @admin.register(Product)
 class ProductAdmin(ReadOnlyAdmin):
-    list_display = ("code", "name", "family", "earns_credit", "accepts_credit", "accepts_trial")
+    """The catalogue; what is in it costs what staff say."""
+
+    list_display = (
+        "code",
+        "name",
+        "family",
+        "price",
+        "unit",
+        "regular_price",
+        "earns_credit",
+        "accepts_credit",
+        "accepts_trial",
+    )
+    actions = ("change_price",)
     list_filter = ("family", "earns_credit", "accepts_credit", "accepts_trial")
     search_fields = ("code__exact", "name__icontains")
     ordering = ("code",)
+
+    def has_price_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.change_product")
+
+    @admin.action(description="Set the price", permissions=["price"])
+    def change_price(self, request: HttpRequest, chosen: QuerySet[Product]) -> TemplateResponse | None:
+        """Ask for the price, then set it for each product chosen."""
+        return ask_first(
+            self,
+            request,
+            chosen,
+            title="Set the price",
+            form_class=PriceForm,
+            carry_out=_set_price,
+            refusals=(UnableToSetPrice,),
+        )
+
+
+def _set_price(product: Product, answer: dict[str, Any]) -> None:
+    set_price(product_id=product.pk, price=answer["price"], unit=answer["unit"], regular_price=answer["regular_price"])
 
 
 @admin.register(ExchangeRate)

@@ -49,6 +49,13 @@ def payment_page(*, customer_id: int, now: datetime) -> PaymentPage:
     )
 
 
+def default_card(*, customer_id: int, now: datetime) -> MethodOnFile | None:
+    """Return the customer's default card, if it can be charged here; what staff arranged cannot. One statement."""
+    cards = PaymentMethod.objects.on_file().exclude(gateway=PaymentMethod.Gateway.STAFF)
+    card = cards.filter(customer_id=customer_id, is_default=True).first()
+    return _on_file(card, now) if card and card.is_usable(now) else None
+
+
 def _methods(customer_id: int, now: datetime) -> list[MethodOnFile]:
     methods = PaymentMethod.objects.on_file().filter(customer_id=customer_id)
     return [_on_file(method, now) for method in methods.order_by("-is_default", "-added_at", "-pk")]

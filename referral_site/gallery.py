@@ -23,6 +23,7 @@ from accounts import clock
 from accounts.charts import Chart, Point, bar_chart
 from accounts.models import User
 from accounts.tabs import Tab
+from billing.models import Order, Product
 from referrals.queries.stages import Stage
 
 View = Callable[..., HttpResponseBase]
@@ -87,7 +88,11 @@ def specimens(prefix: str) -> dict[str, object]:
         "stages": list(Stage),
         "some": Money("1234.5", "USD"),
         "nothing": Money(0, "USD"),
+        "small": Decimal("0.019"),
         "threshold": Decimal(20),
+        "product": Product(earns_credit=True, accepts_credit=True, accepts_trial=True),
+        "offer": Product(regular_price=Decimal(5)),
+        "orders": [Order(state=state) for state in Order.State],
         "friends": [
             User(registered_at=joined),
             User(registered_at=joined, public_first_name="Bea"),

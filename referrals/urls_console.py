@@ -5,7 +5,9 @@ from django.urls.converters import IntConverter
 
 from accounts import profile_views
 from accounts import verification_views as verification
+from billing import order_views
 from billing import payment_views as payment
+from billing import shop_views as shop
 from billing import views as billing
 from referrals.views import closing, console, coupons, overview, sharing
 
@@ -21,8 +23,13 @@ register_converter(PkConverter, "pk")
 app_name = "console"
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("catalogue/", shop.catalogue, name="catalogue"),
+    path("checkout/", shop.checkout, name="checkout"),
+    path("checkout/pay/", shop.pay, name="pay"),
     path("orders/", billing.orders, name="orders"),
     path("orders/payments.csv", billing.orders_file, name="orders_file"),
+    path("orders/<slug:number>/", order_views.order, name="order"),
+    path("orders/<slug:number>/invoice/", order_views.invoice, name="invoice"),
     path("payment-methods/", payment.payment_methods, name="payment_methods"),
     path("payment-methods/add/", payment.add, name="add_card"),
     path("payment-methods/card/", payment.sandbox_card, name="sandbox_card"),

@@ -55,6 +55,15 @@ def short_dollars(value: Money | Decimal) -> str:
 
 
 @register.filter
+def unit_price(value: Money | Decimal) -> str:
+    """A price in US dollars for one unit, which may be less than a cent: $8.50, $0.019."""
+    amount = _amount(value)
+    digits = max(2, -int(amount.normalize().as_tuple().exponent))
+    form = re.sub(r"\.0+", f".{'0' * digits}", str(_locale().currency_formats["standard"].pattern))
+    return str(format_currency(amount, "USD", form, locale=_locale(), currency_digits=False))
+
+
+@register.filter
 def in_currency(amount: Decimal, currency: str) -> str:
     """An amount in a currency of its own: €1,234.50."""
     return str(format_currency(amount, currency, locale=_locale()))

@@ -1,5 +1,6 @@
 """Every write of billing."""
 
+from billing.operations.catalogue import UnableToSetPrice, set_price
 from billing.operations.exchange_rates import keep_rates
 from billing.operations.orders import UnableToFinish, check_out, finish_orders, pay_order, place_order
 from billing.operations.payment_methods import (
@@ -24,6 +25,7 @@ __all__ = [
     "UnableToChangePaymentMethod",
     "UnableToFinish",
     "UnableToOrder",
+    "UnableToSetPrice",
     "add_card",
     "arrange_payment",
     "check_out",
@@ -39,5 +41,6 @@ __all__ = [
     "remove_card",
     "save_card",
     "set_default_card",
+    "set_price",
     "start_card",
 ]

@@ -1,8 +1,12 @@
-"""What a customer's Orders page reads: the payments that are recorded of them. Money is in US dollars."""
+"""What a customer's Orders page reads: what they ordered here, and the payments that are recorded of them.
+
+Money is in US dollars.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -10,9 +14,10 @@ from django.db.models import Case, DecimalField, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from accounts.keyset import Page, Place, page_of
-from billing.models import SpendEvent, SpendType
+from billing.models import Order, SpendEvent, SpendType
 
 PAGE_SIZE = 25
+ORDERS_PAGE_SIZE = 10
 CENT = Decimal("0.01")
 
 PAYMENT_COLUMNS = (
@@ -25,6 +30,30 @@ PAYMENT_COLUMNS = (
     "qualifies",
     "occurred_at",
 )
+
+
+def orders(*, customer_id: int, after: Place | None) -> Page[Order]:
+    """Return a page of what the customer ordered here, newest first. One statement."""
+    placed = Order.objects.filter(customer=customer_id)
+    return page_of(placed, by="placed_at", after=after, size=ORDERS_PAGE_SIZE, newest_first=True)
+
+
+@dataclass(frozen=True)
+class OrdersPage:
+    """A page of orders beside a page of payments."""
+
+    orders: Page[Order]
+    payments: Page[SpendEvent]
+
+
+def orders_page(
+    *, customer_id: int, orders_after: Place | None, payments_after: Place | None, now: datetime
+) -> OrdersPage:
+    """Return what the Orders page shows. Two statements."""
+    return OrdersPage(
+        orders=orders(customer_id=customer_id, after=orders_after),
+        payments=payments(customer_id=customer_id, after=payments_after, now=now),
+    )
 
 
 def payments(*, customer_id: int, after: Place | None, now: datetime) -> Page[SpendEvent]:
