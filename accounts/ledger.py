@@ -2,6 +2,22 @@
 
 import pgtrigger
 from django.db import models
+from django.db.models import BigIntegerField, Func
+
+
+class TransactionId(Func):
+    """The id of the transaction that writes a row, as Postgres counts them over the whole server."""
+
+    template = "pg_current_xact_id()::text::bigint"
+    output_field = BigIntegerField()
+
+
+def recorded_in() -> models.BigIntegerField:
+    """Return the column that says which transaction wrote a row: by it, what is new is found (`accounts/changes.py`).
+
+    The database fills it in, whoever inserts.
+    """
+    return models.BigIntegerField(db_default=TransactionId(), editable=False)
 
 
 def append_only() -> list[pgtrigger.Trigger]:
