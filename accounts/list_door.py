@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Annotated, Any
 
 from django.http import HttpRequest
@@ -73,5 +72,3 @@ def refuse_unknown(request: HttpRequest, form: type[Schema]) -> None:
 def bad_cursor(fault: UnableToReadCursor) -> Problem:
     detail = "The cursor is not one of this list as it stands now: read the list again from its start."
     return Problem(422, fault.code, detail)
-
-

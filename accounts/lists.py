@@ -132,9 +132,8 @@ def _changes(notes: QuerySet[Any], row_of: Callable[[Any], RowT], name: str, tur
 
 def under(path: str, condition: Q) -> Q:
     """Return the condition as one on what stands behind `path`."""
-    moved = [
-        under(path, child) if isinstance(child, Q) else (f"{path}{child[0]}", child[1]) for child in condition.children
-    ]
+    children: list[Any] = condition.children
+    moved = [under(path, child) if isinstance(child, Q) else (f"{path}{child[0]}", child[1]) for child in children]
     return Q(*moved, _connector=condition.connector, _negated=condition.negated)
 
 

@@ -178,7 +178,7 @@ def _noted(name: str, operation: pgtrigger.core.Operation) -> pgtrigger.Trigger:
         level=pgtrigger.Statement,
         when=pgtrigger.After,
         operation=operation,
-        referencing=pgtrigger.Referencing(new="written"),
+        referencing=pgtrigger.Referencing(new="written"),  # type: ignore[no-untyped-call]
         func="INSERT INTO referrals_referralchange (referral_id) SELECT id FROM written ORDER BY id"
         " ON CONFLICT DO NOTHING; RETURN NULL;",
     )
@@ -288,9 +288,7 @@ class ReferralChange(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["recorded_in", "referral"], name="a_referral_is_noted_once_a_transaction"
-            ),
+            models.UniqueConstraint(fields=["recorded_in", "referral"], name="a_referral_is_noted_once_a_transaction"),
         ]
 
     def __str__(self) -> str:

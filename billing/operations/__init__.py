@@ -14,9 +14,11 @@ from billing.operations.payment_methods import (
     set_default_card,
     start_card,
 )
+from billing.operations.purchases import LineFact, preview_purchase, redeem_purchase, return_of_purchase
 from billing.operations.spend import Receipt, SpendFact, record_spend
 
 __all__ = [
+    "LineFact",
     "Receipt",
     "SpendFact",
     "UnableToChangePaymentMethod",
@@ -26,9 +28,12 @@ __all__ = [
     "clear_payment_methods",
     "forget_cards",
     "keep_rates",
+    "preview_purchase",
     "receive_stripe_event",
     "record_spend",
+    "redeem_purchase",
     "remove_card",
+    "return_of_purchase",
     "save_card",
     "set_default_card",
     "start_card",

@@ -35,7 +35,8 @@ def referral_list(*, wanted: Wanted, turn: Turn) -> Part[Referral]:
 
 def referral_by_id(*, referral_id: int) -> Referral:
     """Return a referral with its `stage`. One statement. Raises Referral.DoesNotExist."""
-    return _at_stage(_referrals(), None).get(pk=referral_id)
+    referral: Referral = _at_stage(_referrals(), None).get(pk=referral_id)
+    return referral
 
 
 def reward_list(*, wanted: Wanted, turn: Turn) -> Part[Reward]:
@@ -70,7 +71,7 @@ def _rewards() -> QuerySet[Reward]:
 
 def _at_stage(rows: QuerySet[Any], wanted: str | None) -> QuerySet[Any]:
     """The expression names the referral's table, which is joined under that name."""
-    staged = rows.annotate(stage=stage())
+    staged: QuerySet[Any] = rows.annotate(stage=stage())
     return staged.filter(stage=wanted) if wanted else staged
 
 
