@@ -67,6 +67,7 @@ def cause_everything() -> None:
         record_visits(batch_id=f"batch-{number}", visits={visit: number}, now=JANUARY)
     friends = {name: register(name, referred_by=alice) for name in ("bob", "cem", "dan", "eve", "fay")}
     grow_into_an_enterprise(friends["fay"])
+    pay_lines_with_credit()
     doubt(Referral.objects.get(friend=friends["dan"]), Referral.objects.get(friend=friends["eve"]), staff)
     take_back_a_spent_payout(alice, friends["bob"])
     let_an_expired_payout_go(alice, friends["cem"])
@@ -77,7 +78,6 @@ def cause_everything() -> None:
     pass_verification(user_id=alice.pk, identity=person, account_type="individual", now=NOW)
     leave_traces_of_accounts(alice, friends["bob"])
     pay_in_every_way(alice, friends["bob"])
-    pay_lines_with_credit()
     gus = register("gus")
     ReferralLink.objects.create(owner=gus, code="gus-link", created_at=JANUARY)
     disqualify(user_id=gus.pk, actor=staff, reason="Card theft.", now=NOW)
@@ -111,7 +111,7 @@ def pay_in_every_way(alice: User, bob: User) -> None:
 
 def pay_lines_with_credit() -> None:
     """A purchase of two lines, of which the welcome credit pays a part, and one for which nothing is left."""
-    lines = [LineFact("domain", "9"), LineFact("ecs", "7")]
+    lines = [LineFact("domain", "9"), LineFact("ecs", "12")]
     for number in (1, 2):
         redeem_purchase(
             source="billing", redemption_id=f"purchase-{number}", account_id="fay", lines=lines, now=day(1, 20)
