@@ -1,7 +1,27 @@
 """What makes a table a ledger: rows are appended, and the database refuses to change them."""
 
+from __future__ import annotations
+
+from typing import ClassVar
+
 import pgtrigger
 from django.db import models
+from django.db.models import Func
+
+
+class TransactionId(Func):
+    """The id of the transaction that writes a row, as Postgres counts them over the whole server."""
+
+    template = "pg_current_xact_id()::text::bigint"
+    output_field: ClassVar[models.Field[int, int]] = models.BigIntegerField()
+
+
+def recorded_in() -> models.BigIntegerField[int, int]:
+    """Return the column that says which transaction wrote a row: by it, what is new is found (`accounts/changes.py`).
+
+    The database fills it in, whoever inserts.
+    """
+    return models.BigIntegerField(db_default=TransactionId(), editable=False)
 
 
 def append_only() -> list[pgtrigger.Trigger]:

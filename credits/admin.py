@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline
-from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionReturn
+from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionLine, RedemptionReturn
 
 CUSTOMER = ("customer__customer__account_id__exact", "customer__customer__email__istartswith")
 FRIEND = ("friend__account_id__exact", "friend__email__istartswith")
@@ -19,6 +19,12 @@ class DebtEntryInline(ReadOnlyInline):
     model = DebtEntry
     fields = ("type", "amount", "balance_after", "reference", "occurred_at", "recorded_at")
     ordering = ("pk",)
+
+
+class RedemptionLineInline(ReadOnlyInline):
+    model = RedemptionLine
+    fields = ("position", "product", "accepts_credit", "amount", "paid")
+    ordering = ("position",)
 
 
 class RedemptionReturnInline(ReadOnlyInline):
@@ -81,11 +87,24 @@ class RedemptionAdmin(ReadOnlyAdmin):
     list_select_related = ("customer__customer",)
     search_fields = ("redemption_id__exact", *CUSTOMER)
     ordering = ("-pk",)
-    inlines = [CouponEntryInline, RedemptionReturnInline]
+    inlines = [RedemptionLineInline, CouponEntryInline, RedemptionReturnInline]
 
     @admin.display(description="account")
     def account_id(self, redemption: Redemption) -> str:
         return redemption.customer.customer.account_id
+
+
+@admin.register(RedemptionLine)
+class RedemptionLineAdmin(ReadOnlyAdmin):
+    list_display = ("id", "redemption", "account_id", "position", "product", "accepts_credit", "amount", "paid")
+    list_filter = ("accepts_credit",)
+    list_select_related = ("redemption__customer__customer",)
+    search_fields = ("redemption__redemption_id__exact", *(f"redemption__{path}" for path in CUSTOMER))
+    ordering = ("-pk",)
+
+    @admin.display(description="account")
+    def account_id(self, line: RedemptionLine) -> str:
+        return line.redemption.customer.customer.account_id
 
 
 @admin.register(RedemptionReturn)

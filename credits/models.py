@@ -11,7 +11,7 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Cast, Concat
 from djmoney.models.fields import MoneyField
 
-from accounts.ledger import append_only, in_dollars, kept
+from accounts.ledger import append_only, in_dollars, kept, recorded_in
 from accounts.models import User
 
 
@@ -137,7 +137,10 @@ class Coupon(models.Model):
 
 
 class Redemption(models.Model):
-    """Credit that bought something: which system says so, under which id, and how much, in US dollars."""
+    """Credit that bought something: which system says so, under which id, and how much, in US dollars.
+
+    One that came with its lines may be of nothing, where no credit was left: so the same question has the same answer.
+    """
 
     source = models.CharField(max_length=20, db_collation="C")
     redemption_id = models.CharField(max_length=100, db_collation="C")
@@ -149,7 +152,7 @@ class Redemption(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["source", "redemption_id"], name="a_redemption_counts_once"),
-            models.CheckConstraint(name="redemption_is_above_zero", condition=Q(amount__gt=0)),
+            models.CheckConstraint(name="redemption_is_not_negative", condition=Q(amount__gte=0)),
             models.CheckConstraint(name="redemption_id_is_not_empty", condition=~Q(redemption_id="")),
             in_dollars("redemption_is_in_dollars"),
         ]
@@ -157,6 +160,40 @@ class Redemption(models.Model):
 
     def __str__(self) -> str:
         return self.redemption_id
+
+
+class RedemptionLine(models.Model):
+    """A line of a purchase that another system wanted paid: what it cost, and what credit paid of it, in US dollars.
+
+    `product` is its code, and `accepts_credit` what the catalogue said of it then.
+    """
+
+    redemption = models.ForeignKey(Redemption, on_delete=models.PROTECT, related_name="lines", db_index=False)
+    position = models.PositiveSmallIntegerField()
+    product = models.CharField(max_length=100, db_collation="C")
+    accepts_credit = models.BooleanField()
+    amount = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
+    paid = MoneyField(max_digits=12, decimal_places=2, currency_field_name="currency")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["redemption", "position"], name="lines_of_a_redemption_stand_in_order"),
+            models.CheckConstraint(name="redemption_lines_count_from_one", condition=Q(position__gte=1)),
+            models.CheckConstraint(name="redemption_line_names_its_product", condition=~Q(product="")),
+            models.CheckConstraint(name="redemption_line_is_above_zero", condition=Q(amount__gt=0)),
+            models.CheckConstraint(
+                name="credit_pays_at_most_the_line", condition=Q(paid__gte=0, paid__lte=F("amount"))
+            ),
+            models.CheckConstraint(
+                name="credit_pays_only_what_accepts_it", condition=Q(accepts_credit=True) | Q(paid=0)
+            ),
+            in_dollars("redemption_line_is_in_dollars"),
+        ]
+        ordering = ("position",)
+        triggers = append_only()
+
+    def __str__(self) -> str:
+        return f"line {self.position}"
 
 
 class RedemptionReturn(models.Model):
@@ -205,6 +242,7 @@ class CouponEntry(models.Model):
     reference = models.CharField(max_length=200, blank=True, db_collation="C")
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
+    recorded_in = recorded_in()
 
     class Meta:
         verbose_name_plural = "coupon entries"
@@ -235,6 +273,7 @@ class CouponEntry(models.Model):
         ]
         indexes = [
             models.Index(fields=["redemption"], name="entries_of_a_redemption", condition=Q(redemption__isnull=False)),
+            models.Index(fields=["recorded_in", "id"], name="entries_as_they_came"),
         ]
         triggers = append_only()
 

@@ -14,7 +14,10 @@ from ninja.renderers import BaseRenderer
 
 from accounts.api_door import CHALLENGE, Problem, StrictParser
 from billing.api import router as spend
+from billing.redemption_api import router as redemptions
 from credits.api import router as credit
+from credits.list_api import router as coupon_lists
+from referrals.list_api import router as referral_lists
 
 DESCRIPTION = """
 Connects a billing system: it sends what its customers have paid, and asks what credit they have.
@@ -50,7 +53,10 @@ api = Api(
     renderer=Renderer(),
 )
 api.add_router("", spend)
+api.add_router("", redemptions)
 api.add_router("", credit)
+api.add_router("", coupon_lists)
+api.add_router("", referral_lists)
 
 
 def answer(request: HttpRequest, problem: Problem) -> HttpResponse:

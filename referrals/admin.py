@@ -25,6 +25,7 @@ from referrals.models import (
     FraudFlag,
     ProgrammeTerms,
     Referral,
+    ReferralChange,
     ReferralLink,
     Reward,
     VisitCount,
@@ -312,6 +313,20 @@ class ReferralLinkAdmin(Deciding):
             switch_link_on(user_id=link.owner_id, reason=answer["reason"], **by)
 
         return self.decide(request, chosen, "Switch on", carry_out)
+
+
+@admin.register(ReferralChange)
+class ReferralChangeAdmin(ReadOnlyAdmin):
+    """Which transactions have written a referral: what the API's lists of changes go by."""
+
+    list_display = ("id", "referral", "friend", "recorded_in")
+    list_select_related = ("referral__friend",)
+    search_fields = PAIR_OF_REFERRAL
+    ordering = ("-pk",)
+
+    @admin.display
+    def friend(self, change: ReferralChange) -> str:
+        return change.referral.friend.account_id
 
 
 @admin.register(Reward)

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce, Least
 from django.utils.translation import gettext_lazy as _
 from djmoney.models.fields import MoneyField
 
-from accounts.ledger import append_only, in_dollars, kept, no_truncate
+from accounts.ledger import append_only, in_dollars, kept, no_truncate, recorded_in
 from accounts.models import AccountType, IdentityVerification, User, usable_payment_method
 from billing.models import Product
 from credits.models import Coupon, RewardKind
@@ -171,6 +171,19 @@ EARNED = ExpressionWrapper(
 """What a referral earns in all."""
 
 
+def _noted(name: str, operation: pgtrigger.core.Operation) -> pgtrigger.Trigger:
+    """Return the trigger that notes which referrals a statement has written, once a transaction."""
+    return pgtrigger.Trigger(
+        name=name,
+        level=pgtrigger.Statement,
+        when=pgtrigger.After,
+        operation=operation,
+        referencing=pgtrigger.Referencing(new="written"),  # type: ignore[no-untyped-call]
+        func="INSERT INTO referrals_referralchange (referral_id) SELECT id FROM written ORDER BY id"
+        " ON CONFLICT DO NOTHING; RETURN NULL;",
+    )
+
+
 class Referral(models.Model):
     """One friend and who referred them, for good.
 
@@ -251,10 +264,35 @@ class Referral(models.Model):
                 name="referral_is_for_good",
                 fields=["friend", "referrer", "terms", "registered_at", "created_at", "bonus_due_at", "currency"],
             ),
+            _noted("referral_is_new", pgtrigger.Insert),
+            _noted("referral_has_changed", pgtrigger.Update),
         ]
 
     def __str__(self) -> str:
         return f"referral {self.pk}"
+
+
+class ReferralChange(models.Model):
+    """That a transaction has written a referral: noted by the referral's own triggers, and read by what asks what is
+    new (`accounts/changes.py`).
+
+    A column of the referral would have to stand in an index, and then no update could be written to no index
+    (docs/scaling.md). Of the notes on a referral the last one is enough, and the others may go.
+    """
+
+    # A referral never goes, and nobody but its triggers writes here: a key would lock, and so write, its row once more.
+    referral = models.ForeignKey(
+        Referral, on_delete=models.PROTECT, related_name="changes", db_index=False, db_constraint=False
+    )
+    recorded_in = recorded_in()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["recorded_in", "referral"], name="a_referral_is_noted_once_a_transaction"),
+        ]
+
+    def __str__(self) -> str:
+        return f"change {self.pk}"
 
 
 class Reward(models.Model):
@@ -275,6 +313,7 @@ class Reward(models.Model):
     window_spend = MoneyField(max_digits=20, decimal_places=2, currency_field_name="currency")
     granted_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
+    recorded_in = recorded_in()
 
     class Meta:
         constraints = [
@@ -294,6 +333,7 @@ class Reward(models.Model):
             ),
             in_dollars("reward_is_in_dollars"),
         ]
+        indexes = [models.Index(fields=["recorded_in", "id"], name="rewards_as_they_came")]
         triggers = append_only()
 
     def __str__(self) -> str:

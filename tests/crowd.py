@@ -23,7 +23,7 @@ from billing.models import (
     SpendEvent,
     WaitingReversal,
 )
-from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionReturn
+from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionLine, RedemptionReturn
 from referrals.models import (
     BenefitCard,
     Clawback,
@@ -118,6 +118,12 @@ def gather_credit(who: list[tuple[int, User, User]]) -> None:
         [
             Redemption(source="crowd", redemption_id=account.pk, customer=account, amount=1, **when)
             for account in accounts
+        ]
+    )
+    RedemptionLine.objects.bulk_create(
+        [
+            RedemptionLine(redemption=one, position=1, product="ecs", accepts_credit=True, amount=1, paid=1)
+            for one in redemptions
         ]
     )
     RedemptionReturn.objects.bulk_create(

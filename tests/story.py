@@ -25,7 +25,7 @@ from accounts.operations import (
 )
 from billing.gateways import Card, News
 from billing.models import PaymentMethod
-from billing.operations import add_card, arrange_payment, record_spend
+from billing.operations import LineFact, add_card, arrange_payment, record_spend, redeem_purchase
 from billing.operations.payment_methods import record_news, remember_name, take_card_off
 from credits.operations.redemptions import redeem
 from credits.operations.returns import give_back
@@ -67,6 +67,7 @@ def cause_everything() -> None:
         record_visits(batch_id=f"batch-{number}", visits={visit: number}, now=JANUARY)
     friends = {name: register(name, referred_by=alice) for name in ("bob", "cem", "dan", "eve", "fay")}
     grow_into_an_enterprise(friends["fay"])
+    pay_lines_with_credit()
     doubt(Referral.objects.get(friend=friends["dan"]), Referral.objects.get(friend=friends["eve"]), staff)
     take_back_a_spent_payout(alice, friends["bob"])
     let_an_expired_payout_go(alice, friends["cem"])
@@ -106,6 +107,15 @@ def pay_in_every_way(alice: User, bob: User) -> None:
         remember_name(customer_id=customer.pk, gateway="stripe", token=name, now=NOW)
         told = {"event_id": f"evt_{name}", "event_type": "customer.updated", "news": News()}
         record_news(gateway="stripe", now=NOW, **told)  # type: ignore[arg-type]
+
+
+def pay_lines_with_credit() -> None:
+    """A purchase of two lines, of which the welcome credit pays a part, and one for which nothing is left."""
+    lines = [LineFact("domain", "9"), LineFact("ecs", "12")]
+    for number in (1, 2):
+        redeem_purchase(
+            source="billing", redemption_id=f"purchase-{number}", account_id="fay", lines=lines, now=day(1, 20)
+        )
 
 
 def grow_into_an_enterprise(customer: User) -> None:

@@ -90,7 +90,8 @@ BREAKERS = {
         FROM credits_coupon AS coupon WHERE coupon.id = entry.coupon_id AND entry.type = 'EXPIRE'
         """
     ),
-    "redemption_is_what_it_took": Breaker("UPDATE credits_redemption SET amount = amount - 0.01"),
+    "redemption_is_what_it_took": Breaker("UPDATE credits_redemption SET amount = amount - 0.01 WHERE amount > 0"),
+    "redemption_is_what_its_lines_say": Breaker("UPDATE credits_redemptionline SET paid = paid - 0.01 WHERE paid > 0"),
     "redemption_takes_its_customers_credit": Breaker(
         "UPDATE credits_redemption SET customer_id = (SELECT id FROM accounts_user WHERE account_id = 'bob')"
     ),
@@ -98,7 +99,7 @@ BREAKERS = {
         """
         UPDATE credits_couponentry SET coupon_id = trial.id
         FROM credits_coupon AS trial JOIN accounts_user AS alice ON alice.id = customer_id
-        WHERE trial.kind = 'trial' AND account_id = 'alice' AND type = 'REDEEM'
+        WHERE trial.kind = 'trial' AND account_id = 'alice' AND reference = 'order' AND type = 'REDEEM'
         """
     ),
     "returns_are_booked_in_full": Breaker("UPDATE credits_redemptionreturn SET amount = amount - 0.01"),
@@ -194,6 +195,7 @@ BREAKERS = {
     "referral_keeps_the_terms_of_its_registration": Breaker(
         "UPDATE referrals_programmeterms SET starts_at = '2026-01-01 00:00:00.000001Z'"
     ),
+    "referral_is_noted_as_written": Breaker("DELETE FROM referrals_referralchange"),
     "referral_is_of_its_friends_registration": Breaker(
         "UPDATE referrals_referral SET bonus_due_at = bonus_due_at + interval '1 second'"
     ),
@@ -286,6 +288,20 @@ def test_broken_invariant_is_found_by_its_name(name: str) -> None:
     found = breaches(now=NOW)
     assert name in found
     assert len(found[name]) > 1, "a line a row stands under the invariant's sentence"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM credits_redemptionline WHERE paid > 0",
+        "DELETE FROM credits_redemptionline WHERE position = 1",
+        "UPDATE credits_redemptionline SET position = 3 WHERE position = 2",
+        "DELETE FROM credits_redemptionline",
+    ],
+)
+def test_a_redemption_whose_lines_say_something_else_is_found(change: str) -> None:
+    break_books(Breaker(change))
+    assert "redemption_is_what_its_lines_say" in breaches()
 
 
 @pytest.mark.parametrize("kind", ["payout", "welcome"])

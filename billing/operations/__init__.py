@@ -16,10 +16,12 @@ from billing.operations.payment_methods import (
     set_default_card,
     start_card,
 )
+from billing.operations.purchases import LineFact, preview_purchase, redeem_purchase, return_of_purchase
 from billing.operations.spend import Receipt, SpendFact, record_spend
 from billing.queries.checkout import UnableToOrder
 
 __all__ = [
+    "LineFact",
     "Receipt",
     "SpendFact",
     "UnableToChangePaymentMethod",
@@ -36,9 +38,12 @@ __all__ = [
     "keep_rates",
     "pay_order",
     "place_order",
+    "preview_purchase",
     "receive_stripe_event",
     "record_spend",
+    "redeem_purchase",
     "remove_card",
+    "return_of_purchase",
     "save_card",
     "set_default_card",
     "set_price",

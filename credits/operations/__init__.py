@@ -12,15 +12,19 @@ from credits.operations.coupons import (
 )
 from credits.operations.debts import DebtSettlement, NewDebt, open_debts, settle_debts, write_off_debts
 from credits.operations.parts import CouponPart, redeem_parts
+from credits.operations.lines import Line, PaidPurchase, preview_lines, redeem_lines
 from credits.operations.redemptions import RedemptionFact, UnableToRedeem, record_redemptions, redeem
 from credits.operations.reminders import remind_expiring
-from credits.operations.returns import UnableToGiveBack, give_back
+from credits.operations.returns import GivenBack, UnableToGiveBack, give_back, return_credit
 
 __all__ = [
     "CouponPart",
     "DebtSettlement",
+    "GivenBack",
+    "Line",
     "NewCoupon",
     "NewDebt",
+    "PaidPurchase",
     "RedemptionFact",
     "Revocation",
     "UnableToGiveBack",
@@ -31,10 +35,13 @@ __all__ = [
     "lock_accounts",
     "open_accounts",
     "open_debts",
+    "preview_lines",
     "record_redemptions",
     "redeem",
     "redeem_parts",
+    "redeem_lines",
     "remind_expiring",
+    "return_credit",
     "revoke_amounts",
     "revoke_coupons",
     "settle_debts",

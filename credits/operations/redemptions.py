@@ -29,16 +29,19 @@ REFUSALS = {
     "time": "the time is not RFC 3339 with an offset, or lies in the future",
     "conflict": "the id is known with other content",
     "account": "the account is unknown",
+    "product": "the product is unknown",
     "insufficient": "the amount is above what is left of the credit usable at that time",
 }
 
 
 class UnableToRedeem(Exception):
-    """The redemption is refused; `code` is that of TERMS: Facts that are refused."""
+    """The redemption is refused; `code` is that of TERMS: Facts that are refused, `line` the place of what is at fault
+    among its lines.
+    """
 
-    def __init__(self, code: str) -> None:
-        super().__init__(f"{code}: {REFUSALS[code]}")
-        self.code = code
+    def __init__(self, code: str, *, line: int | None = None) -> None:
+        self.code, self.line, self.message = code, line, REFUSALS[code]
+        super().__init__(f"{code}: {self.message}")
 
 
 class _LostRaceError(Exception):

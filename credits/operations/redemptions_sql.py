@@ -81,6 +81,17 @@ CROSS JOIN LATERAL (SELECT * FROM credits_coupon WHERE id = used.coupon_id OFFSE
 ORDER BY used.place DESC
 """
 
+RETURNED = """
+SELECT coupon_id, amount FROM credits_couponentry
+WHERE redemption_id = %(redemption)s AND type = 'RETURN' AND reference = %(name)s ORDER BY id
+"""
+
+LEFT = """
+SELECT redemption.amount - (
+    SELECT sum(amount) FROM credits_redemptionreturn WHERE redemption_id = redemption.id AND id <= %(return)s)
+FROM credits_redemption AS redemption WHERE id = %(redemption)s
+"""
+
 OPEN_DEBTS = """
 SELECT id, friend_id, kind, source, outstanding FROM credits_debt
 WHERE customer_id = %(customer)s AND outstanding > 0 ORDER BY opened_at, id

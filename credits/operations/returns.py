@@ -57,19 +57,21 @@ class _MadeGood(NamedTuple):
 
 @retried
 def give_back(
-    *, source: str, redemption_id: str, return_id: str, amount: Money, occurred_at: datetime, now: datetime
+    *, source: str, redemption_id: str, return_id: str, amount: Money, occurred_at: datetime | None, now: datetime
 ) -> RedemptionReturn:
     """Give back US dollars of a redemption to the coupons that it used, in reverse order of use (TERMS: Credit).
 
     What comes back is first revoked against an open debt of the same reward; it expires at once where the coupon has
     expired by `occurred_at`, and is revoked at once where the coupon was withdrawn; else it is usable again. The same
-    return again has no effect. Locks the CreditAccount. Raises UnableToGiveBack.
+    return again has no effect. Where `occurred_at` is not said it is `now`, and the same return is one of the same
+    amount. Locks the CreditAccount. Raises UnableToGiveBack.
     """
     redemption = _redemption(source, redemption_id)
     dollars = _dollars(amount)
     if not is_id(return_id):
         raise UnableToGiveBack("id")
-    if occurred_at < redemption.occurred_at:
+    at = max(now, redemption.occurred_at) if occurred_at is None else occurred_at
+    if at < redemption.occurred_at:
         raise UnableToGiveBack("time")
     with transaction.atomic():
         # Two returns at once would both give back what is held: read only what the lock holds still.
@@ -77,16 +79,43 @@ def give_back(
         given, is_new = RedemptionReturn.objects.get_or_create(
             redemption=redemption,
             return_id=return_id,
-            defaults={"amount": dollars, "occurred_at": occurred_at, "recorded_at": now},
+            defaults={"amount": dollars, "occurred_at": at, "recorded_at": now},
         )
-        if not is_new and (given.amount.amount, given.occurred_at) != (dollars, occurred_at):
+        if not is_new and (given.amount.amount, given.occurred_at) != (dollars, occurred_at or given.occurred_at):
             raise UnableToGiveBack("conflict")
         if is_new:
-            _give_back(redemption, return_id, dollars, occurred_at, now)
+            _give_back(redemption, return_id, dollars, at, now)
     return given
 
 
+@dataclass(frozen=True)
+class GivenBack:
+    """A return, what each coupon got of it, in reverse order of use, and what the redemption held after it."""
+
+    given: RedemptionReturn
+    coupons: tuple[tuple[int, Decimal], ...]
+    left: Decimal
+
+
+def return_credit(*, source: str, redemption_id: str, return_id: str, amount: Money, now: datetime) -> GivenBack:
+    """Give back US dollars of a redemption as of `now` (`give_back`), and say to which coupons.
+
+    The same return again has the same answer and no effect. Raises UnableToGiveBack.
+    """
+    given = give_back(
+        source=source, redemption_id=redemption_id, return_id=return_id, amount=amount, occurred_at=None, now=now
+    )
+    of: dict[str, Any] = {"redemption": given.redemption_id, "return": given.pk, "name": return_id}
+    with connection.cursor() as cursor:
+        cursor.execute(sql.RETURNED, of)
+        coupons = cursor.fetchall()
+        cursor.execute(sql.LEFT, of)
+        return GivenBack(given, tuple(coupons), cursor.fetchone()[0])
+
+
 def _redemption(source: str, redemption_id: str) -> Redemption:
+    if not is_id(redemption_id):
+        raise UnableToGiveBack("redemption")
     try:
         return Redemption.objects.get(source=source, redemption_id=redemption_id)
     except Redemption.DoesNotExist as fault:

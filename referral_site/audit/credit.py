@@ -85,7 +85,21 @@ INVARIANTS = (
         )
         SELECT redemption.id AS redemption, redemption.amount, taken.amount AS taken
         FROM credits_redemption AS redemption LEFT JOIN taken ON taken.redemption_id = redemption.id
-        WHERE redemption.amount IS DISTINCT FROM taken.amount
+        WHERE redemption.amount <> coalesce(taken.amount, 0)
+        """,
+    ),
+    Invariant(
+        "redemption_is_what_its_lines_say",
+        "A redemption with lines is what credit pays of them, counted from one without a gap; one of nothing has lines.",
+        """
+        WITH line AS (
+            SELECT redemption_id, count(*) AS lines, max(position) AS last, sum(paid) AS paid
+            FROM credits_redemptionline GROUP BY redemption_id
+        )
+        SELECT redemption.id AS redemption, redemption.amount, line.paid, line.lines, line.last
+        FROM credits_redemption AS redemption LEFT JOIN line ON line.redemption_id = redemption.id
+        WHERE CASE WHEN line.lines IS NULL THEN redemption.amount = 0
+              ELSE (redemption.amount, line.lines) <> (line.paid, line.last) END
         """,
     ),
     Invariant(

@@ -16,6 +16,16 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "referral_is_noted_as_written",
+        "Each referral is noted at least once for those who ask what is new.",
+        """
+        WITH noted AS (SELECT DISTINCT referral_id FROM referrals_referralchange)
+        SELECT referral.id AS referral, referral.created_at
+        FROM referrals_referral AS referral LEFT JOIN noted ON noted.referral_id = referral.id
+        WHERE noted.referral_id IS NULL
+        """,
+    ),
+    Invariant(
         "referral_is_of_its_friends_registration",
         "A referral's registration is its friend's, and its bonus is due after the window and the wait.",
         """
