@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from django.conf import settings
 from urllib3.exceptions import LocationParseError
@@ -20,6 +20,8 @@ MOST_LENGTH = 500
 # What carries an IPv4 address in its last 32 bits, and leads there through a translator.
 NAT64 = IPv6Network("64:ff9b::/96")
 GLOBAL_UNICAST = IPv6Network("2000::/3")
+# For protocols and documentation: not every Python knows these.
+SPECIAL = (IPv4Network("192.0.0.0/24"), IPv6Network("3fff::/20"))
 
 REASONS = {
     "url": "An endpoint is an address like https://example.com/webhooks, of at most 500 characters, without a user "
@@ -88,6 +90,8 @@ def addresses_of(target: Target) -> list[str]:
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether an address belongs to the public internet, and so does the one that it stands for, if any."""
+    if any(address in network for network in SPECIAL):
+        return False
     if isinstance(address, IPv4Address):
         return address.is_global and not (address.is_multicast or address.is_reserved)
     inner = _inner(address)

@@ -132,7 +132,7 @@ FLAG_CLOSED = f"""
 SELECT 'flag.closed:' || flag.id, 'flag.closed', 'referral:' || referral_id, jsonb_build_object(
            'flag_id', flag.id, 'referral_id', referral_id, 'friend_id', friend.account_id,
            'referrer_id', referrer.account_id, 'rule', rule, 'severity', severity, 'outcome', outcome,
-           'opened_at', opened_at, 'closed_at', closed_at), %(now)s
+           'opened_at', opened_at, 'closed_at', flag.closed_at), %(now)s
 FROM referrals_fraudflag AS flag
 JOIN referrals_referral AS referral ON referral.id = referral_id
 JOIN accounts_user AS friend ON friend.id = friend_id
