@@ -417,3 +417,4 @@ class ClockOffsetAdmin(ReadOnlyAdmin):
 
 
 admin.site.register(User, UserAdmin)
+import_module("accounts.webhook_admin")

@@ -14,6 +14,36 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from accounts.ledger import append_only
+from accounts.webhook_models import (
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+    WebhookSecret,
+    WebhookType,
+)
+
+__all__ = [
+    "AccountType",
+    "ApiKey",
+    "ClockOffset",
+    "EligibilityMove",
+    "IdentityVerification",
+    "ImportRun",
+    "KnownIdentifier",
+    "OutboxMessage",
+    "ParkedRow",
+    "RefusedFact",
+    "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
+    "WebhookSecret",
+    "WebhookType",
+    "new_account_id",
+    "usable_payment_method",
+]
 
 
 class AccountType(models.TextChoices):

@@ -53,6 +53,8 @@ app.conf.beat_schedule = {
     "deliver_outbox": job("accounts.tasks.deliver_outbox", crontab()),
     "remind_expiring": job("credits.tasks.remind_expiring", crontab(minute="8", hour="7")),
     "empty_outbox": job("accounts.tasks.empty_outbox", crontab(minute="28", hour="4")),
+    "deliver_webhooks": job("accounts.tasks.deliver_webhooks", crontab()),
+    "empty_webhooks": job("accounts.tasks.empty_webhooks", crontab(minute="48", hour="4")),
     "discard_unconfirmed": job("referrals.tasks.discard_unconfirmed", crontab(minute="38")),
     # Seconds: what a crash of the server that counts visits may cost.
     "flush_visits": job("referrals.tasks.flush_visits", schedule(10)),

@@ -6,6 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import certifi
 import environ
 from csp import constants as csp
 from django.core.exceptions import ImproperlyConfigured
@@ -308,6 +309,13 @@ else:
 
 API_CALLS_PER_MINUTE = whole_number("API_CALLS_PER_MINUTE", default=600, least=1, most=1_000_000)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+
+# Webhooks out: to public https addresses only, unless others are allowed; certificates are checked against this file.
+
+WEBHOOKS_ALLOW_PRIVATE = env.bool("WEBHOOKS_ALLOW_PRIVATE", default=False)
+WEBHOOKS_CA_FILE = env.str("WEBHOOKS_CA_FILE", default=certifi.where())
+# What a webhook said is forgotten after so many days.
+WEBHOOKS_KEPT_DAYS = whole_number("WEBHOOKS_KEPT_DAYS", default=30, least=7, most=3650)
 
 # Static files
 

@@ -11,7 +11,8 @@ from redis.exceptions import RedisError
 
 from accounts.signals import accounts_registered, eligibility_moved, identity_verified, payment_method_added
 from billing.signals import spend_recorded
-from referrals.operations import admit, carry_link, give_link, welcome_verified
+from credits.signals import coupons_expired, coupons_expiring
+from referrals.operations import admit, announce_expired, announce_expiring, carry_link, give_link, welcome_verified
 from referrals.tasks import track_spend
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,18 @@ def give_the_link(user_id: int, now: datetime, **signal: object) -> None:
 def carry_the_link(user_id: int, from_user_id: int | None, by_person: bool, now: datetime, **signal: object) -> None:
     """The account that is eligible now has the link."""
     carry_link(user_id=user_id, from_user_id=from_user_id, by_person=by_person, now=now)
+
+
+@receiver(coupons_expired)
+def announce_what_has_expired(coupon_ids: Sequence[int], now: datetime, **signal: object) -> None:
+    """Webhooks tell of what has expired, and of which referral it was."""
+    announce_expired(coupon_ids=coupon_ids, now=now)
+
+
+@receiver(coupons_expiring)
+def announce_what_expires_soon(days: int, after: datetime, until: datetime, now: datetime, **signal: object) -> None:
+    """Webhooks tell of what expires soon, also to whom no mail goes."""
+    announce_expiring(days=days, after=after, until=until, now=now)
 
 
 @receiver(spend_recorded)

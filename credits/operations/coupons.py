@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from accounts.arrays import bigints
+from credits.models import Coupon
+from credits.signals import coupons_expired
 
 
 class NewCoupon(NamedTuple):
@@ -74,7 +76,7 @@ WITH lapsed AS (
         (coupon_id, type, amount, balance_after, currency, reference, occurred_at, recorded_at)
     SELECT id, 'EXPIRE', -remaining, 0, 'USD', '', expires_at, %(now)s FROM lapsed ORDER BY id
 )
-SELECT count(*) FROM lapsed
+SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM lapsed
 """
 
 REVOKE = """
@@ -138,7 +140,10 @@ def expire_coupons(*, customer_ids: Sequence[int], at: datetime, now: datetime) 
     """
     with connection.cursor() as cursor:
         cursor.execute(EXPIRE, {"customers": bigints(customer_ids), "at": at, "now": now})
-        return int(cursor.fetchone()[0])
+        expired: list[int] = cursor.fetchone()[0]
+    if expired:
+        coupons_expired.send(sender=Coupon, coupon_ids=expired, now=now)
+    return len(expired)
 
 
 def revoke_amounts(

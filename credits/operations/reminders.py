@@ -6,6 +6,8 @@ from django.db import connection
 
 from accounts.operations.outbox import REACHABLE
 from accounts.retries import retried
+from credits.models import Coupon
+from credits.signals import coupons_expiring
 
 DAYS_BEFORE = (14, 3)
 """How long before it expires customers are reminded of what they have not used; the nearest comes last."""
@@ -38,7 +40,8 @@ ON CONFLICT (key) DO NOTHING
 def remind_expiring(*, now: datetime) -> int:
     """Write a mail to every customer with credit, or a trial, that expires within DAYS_BEFORE and was not told of yet.
 
-    Return how many. Of what is left only, and not of frozen credit. One statement for each number of days.
+    Return how many. Of what is left only, and not of frozen credit. One statement for each number of days; what else is
+    to be said of these coupons, whoever can be told, hangs on `coupons_expiring`.
     """
     nearer = (*DAYS_BEFORE[1:], 0)
     written = 0
@@ -48,6 +51,7 @@ def remind_expiring(*, now: datetime) -> int:
             window = {"after": now + timedelta(days=next_days), "until": until, "day_after": _day_after(until)}
             cursor.execute(REMIND, {**window, "days": days, "now": now})
             written += cursor.rowcount
+            coupons_expiring.send(sender=Coupon, days=days, after=window["after"], until=until, now=now)
     return written
 
 

@@ -10,10 +10,11 @@ from django.db import connection, transaction
 from djmoney.money import Money
 
 from accounts.retries import retried
-from credits.models import Redemption, RedemptionReturn
+from credits.models import Coupon, CouponEntry, Redemption, RedemptionReturn
 from credits.operations import redemptions_sql as sql
 from credits.operations.coupons import lock_accounts
 from credits.operations.redemptions import Entry, is_id, is_payable, write_entries
+from credits.signals import coupons_expired
 
 
 class UnableToGiveBack(Exception):
@@ -145,6 +146,8 @@ def _give_back(redemption: Redemption, return_id: str, amount: Decimal, at: date
             revoked = [(made.amount, source) for made, source in good]
             entries += _return_to(coupon, part, revoked, redemption.redemption_id, return_id, at)
     write_entries(entries=entries, redemptions={redemption.redemption_id: redemption.pk}, now=now)
+    if expired := [entry.coupon_id for entry in entries if entry.type == CouponEntry.Type.EXPIRE]:
+        coupons_expired.send(sender=Coupon, coupon_ids=expired, now=now)
     _write_made_good(made_good, return_id, at, now)
 
 

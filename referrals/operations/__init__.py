@@ -15,6 +15,7 @@ from referrals.operations.decisions import (
     switch_link_on,
 )
 from referrals.operations.enterprise import grant_enterprise_difference, welcome_verified
+from referrals.operations.hooks import announce_expired, announce_expiring
 from referrals.operations.links import carry_link, give_link
 from referrals.operations.registration import admit, give_welcome
 from referrals.operations.settlement import EVERYTHING, Due, Settled, settle
@@ -31,6 +32,8 @@ __all__ = [
     "UnableToSetCard",
     "add_card",
     "admit",
+    "announce_expired",
+    "announce_expiring",
     "carry_link",
     "change_card",
     "close_account",

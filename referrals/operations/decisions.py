@@ -21,6 +21,7 @@ from credits.models import Coupon, CouponKind, CreditAccount
 from credits.operations import lock_accounts, revoke_coupons
 from referrals.models import Decision, DecisionReason, FraudFlag, Referral, ReferralLink
 from referrals.operations.enterprise import grant_enterprise_difference, welcome_verified
+from referrals.operations.hooks import announce_closed_flags, announce_flag, announce_qualified
 from referrals.operations.mails import tell_account, tell_of_refusals, tell_of_review, tell_of_revoked_welcome
 from referrals.operations.registration import give_welcome
 from referrals.operations.tracking import recompute
@@ -99,6 +100,7 @@ def open_flag(
             raise UnableToDecide("already")
         return FraudFlag.objects.get(rule=rule, referral_id=referral_id, closed_at=None)
     _keep_held([referral_id])
+    announce_flag(flag_id=flag_id, now=now)
     action = Decision.Action.HOLD if severity == FraudFlag.Severity.HOLD else Decision.Action.NOTE
     _record(action, actor, reason, now, referral_id=referral_id, flag_id=flag_id)
     if severity == FraudFlag.Severity.HOLD and not referral.held:
@@ -159,6 +161,7 @@ def lift_refusal(*, referral_id: int, actor: User | None, reason: str, now: date
     if not Referral.objects.filter(pk=referral_id, refused_at__isnull=False).update(refused_at=None):
         raise UnableToDecide("already")
     recompute(referral_ids=[referral_id], now=now)
+    announce_qualified(referral_ids=[referral_id], now=now)
     _welcome_coupons([referral]).filter(customer__customer__closed_at=None).update(withdrawn_at=None)
     give_welcome(user_ids=[referral.friend_id], now=now)
     grant_enterprise_difference(user_id=referral.friend_id, now=now)
@@ -342,7 +345,10 @@ def _insert_flag(
 
 
 def _close_flags(flags: QuerySet[FraudFlag], outcome: str, now: datetime) -> int:
-    return flags.filter(closed_at=None).update(closed_at=now, outcome=outcome)
+    closed = flags.filter(closed_at=None).update(closed_at=now, outcome=outcome)
+    if closed:
+        announce_closed_flags(flag_ids=flags.filter(closed_at=now).values_list("pk", flat=True), now=now)
+    return closed
 
 
 def _keep_held(referral_ids: Sequence[int]) -> None:

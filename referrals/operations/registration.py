@@ -13,6 +13,7 @@ from accounts.retries import retried
 from credits.models import CouponKind
 from credits.operations import NewCoupon, issue_coupons, lock_accounts, open_accounts
 from referrals.models import ReferralLink
+from referrals.operations.hooks import announce_friends
 from referrals.operations.mails import tell_of_friends, tell_of_gifts
 
 CHUNK = 10_000
@@ -113,6 +114,7 @@ def admit(*, user_ids: Sequence[int], now: datetime) -> None:
         known = known_by_address(user_ids=chunk) if links else []
         with connection.cursor() as cursor:
             cursor.execute(REFER, {"users": chunk, "working_links": links, "known": known, "now": now})
+        announce_friends(friend_ids=chunk, now=now)
         if links:
             tell_of_friends(friend_ids=chunk, now=now)
         _give(chunk, given_at=None, now=now)

@@ -34,6 +34,7 @@ from credits.operations import (
     settle_debts,
 )
 from referrals.operations import settlement_sql as sql
+from referrals.operations.hooks import announce_settlement
 from referrals.operations.mails import tell_of_settlement
 from referrals.operations.plain_grants import grant_plain
 from referrals.operations.tracking import track
@@ -156,6 +157,7 @@ def _settle_chunk(
             done += _settle_reckoned(left, as_of, now)
         if done.granted or done.clawed_back:
             tell_of_settlement(customer_ids=locked, referral_ids=due, as_of=as_of, now=now)
+            announce_settlement(referral_ids=due, as_of=as_of, now=now)
     return done, set(locked)
 
 

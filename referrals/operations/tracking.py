@@ -19,6 +19,7 @@ from accounts.operations import (
 )
 from accounts.operations.outbox import NEWS
 from accounts.retries import retried
+from referrals.operations.hooks import announce_qualified
 from referrals.operations.mails import tell_of_qualified
 
 BATCHES_AT_ONCE = 20
@@ -53,8 +54,9 @@ FRIENDS = "SELECT id, friend_id FROM referrals_referral WHERE id = ANY(%(referra
 # `tracked_at` stays: an update that leaves alone what the indexes look at is written to none of them.
 RECOMPUTE = """
 WITH tracked AS MATERIALIZED (
-    SELECT referral.id, friend_id, registered_at, refused_at IS NOT NULL AS refused, terms.payout,
-           terms.qualifying_threshold, terms.bonus_rate, terms.cap_per_friend,
+    SELECT referral.id, friend_id, registered_at, refused_at IS NOT NULL AS refused,
+           referral.qualified_at AS was_qualified_at, terms.payout, terms.qualifying_threshold, terms.bonus_rate,
+           terms.cap_per_friend,
            registered_at + terms.bonus_window_days * interval '24 hours' AS window_ends_at,
            terms.payout_delay_days * interval '24 hours' AS payout_delay
     FROM referrals_referral AS referral JOIN referrals_programmeterms AS terms ON terms.id = referral.terms_id
@@ -78,7 +80,7 @@ WITH tracked AS MATERIALIZED (
         ) AS running
     ) AS sums
 ), earned AS (
-    SELECT id, qualifying, in_window, qualified_at, qualified_at + payout_delay AS payout_due_at,
+    SELECT id, qualifying, in_window, was_qualified_at, qualified_at, qualified_at + payout_delay AS payout_due_at,
            CASE WHEN refused OR qualified_at IS NULL THEN 0 ELSE payout END AS payout,
            CASE WHEN refused OR qualified_at IS NULL THEN 0 ELSE
                least(round(bonus_rate * greatest(0, in_window - qualifying_threshold), 2), cap_per_friend - payout)
@@ -94,9 +96,10 @@ WITH tracked AS MATERIALIZED (
         tracked_at IS NULL OR
         (qualifying_spend, window_spend, referral.qualified_at, referral.payout_due_at, payout_earned, bonus_earned)
         IS DISTINCT FROM (qualifying, in_window, earned.qualified_at, earned.payout_due_at, payout, bonus))
-    RETURNING referral.id, referral.qualified_at
+    RETURNING referral.id, referral.qualified_at, was_qualified_at
 )
-SELECT id FROM moved WHERE qualified_at >= %(news)s
+SELECT id, qualified_at >= %(news)s, was_qualified_at IS NULL
+FROM moved WHERE qualified_at >= %(news)s OR (qualified_at IS NOT NULL AND was_qualified_at IS NULL)
 """
 
 
@@ -129,9 +132,10 @@ def recompute(*, referral_ids: Sequence[int], now: datetime) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute(RECOMPUTE, {"referrals": bigints(referral_ids), "now": now, "news": now - NEWS})
-        qualified = [row[0] for row in cursor.fetchall()]
-    if qualified:
-        tell_of_qualified(referral_ids=qualified, now=now)
+        qualified = cursor.fetchall()
+    if news := [pk for pk, is_news, _ in qualified if is_news]:
+        tell_of_qualified(referral_ids=news, now=now)
+    announce_qualified(referral_ids=[pk for pk, _, is_new in qualified if is_new], now=now)
 
 
 @retried
