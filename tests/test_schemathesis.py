@@ -19,7 +19,7 @@ from django.conf import settings
 from accounts.models import ApiKey, User
 from accounts.operations import create_api_key
 from referral_site.api import api
-from referral_site.bench.landing import free_port, wait_until_served
+from referral_site.bench.served import free_port, wait_until_served
 from referrals.operations import settle
 from tests.conftest import ROOT
 from tests.database import database_url
