@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Path, Router, Schema
 from pydantic import PlainSerializer
 
 from accounts import clock
@@ -18,6 +18,9 @@ from credits.queries import credit_of_account
 
 Dollars = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str)]
 """US dollars, as a decimal with two places."""
+
+# `examples`, as OpenAPI 3.1 has it, ninja would write where a map is expected.
+AccountId = Annotated[str, Path(example="acct-7")]
 
 router = Router(tags=["credit"])
 
@@ -59,7 +62,7 @@ class CreditOut(Schema):
     response={200: CreditOut, (401, 403, 404, 422, 429): ProblemOut},
     summary="What credit an account has",
 )
-def get_credit(request: HttpRequest, account_id: str) -> CreditOut:
+def get_credit(request: HttpRequest, account_id: AccountId) -> CreditOut:
     """Return the usable balance, the usable coupons in their order of use, and the open debts, oldest first."""
     try:
         found = credit_of_account(account_id=account_id, now=clock.now())

@@ -10,6 +10,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
 from ninja.renderers import BaseRenderer
 
 from accounts.api_door import CHALLENGE, Problem, StrictParser
@@ -27,6 +28,10 @@ Amounts are decimals in strings, times are RFC 3339 with an offset. Errors are p
 """
 
 
+PROBLEM_TYPE = "application/problem+json"
+PROBLEM_SCHEMA = "#/components/schemas/ProblemOut"
+
+
 class Renderer(BaseRenderer):
     media_type = "application/json"
 
@@ -35,13 +40,23 @@ class Renderer(BaseRenderer):
 
 
 class Api(NinjaAPI):
-    """Adds to every answer how many calls are left."""
+    """Adds to every answer how many calls are left, and says in its schema how a problem is written."""
 
     def create_response(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().create_response(request, *args, **kwargs)
         for name, value in getattr(request, "api_limits", {}).items():
             response.headers[name] = value
         return response
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        """Return the schema, in which every answer has the type that it comes with: ninja knows one for all."""
+        schema = super().get_openapi_schema(**options)
+        for operation in (one for path in schema["paths"].values() for one in path.values()):
+            for response in operation["responses"].values():
+                content = response.get("content", {})
+                if content.get(Renderer.media_type, {}).get("schema") == {"$ref": PROBLEM_SCHEMA}:
+                    content[PROBLEM_TYPE] = content.pop(Renderer.media_type)
+        return schema
 
 
 api = Api(
@@ -71,7 +86,7 @@ def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
     if problem.errors:
         content["errors"] = problem.errors
     response = api.create_response(request, content, status=problem.status)
-    response.headers["Content-Type"] = "application/problem+json"
+    response.headers["Content-Type"] = PROBLEM_TYPE
     for name, value in problem.headers.items():
         response.headers[name] = value
     return response

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 NAMES = [
     "import",
     "import-refunds",
+    "api-spend-events",
     "payout",
     "two-workers",
     "pinned-snapshot",

@@ -1,6 +1,6 @@
 """The jobs of spend in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -56,7 +56,7 @@ class SpendImport(Job):
     name = "import"
     needs = frozenset({"referrals", "spend"})
     cohorts = "imported"
-    tables = ("billing_spendevent", "referrals_referral")
+    tables: ClassVar[Sequence[str]] = ("billing_spendevent", "referrals_referral")
     events: ClassVar[str] = _PAYMENTS
     payments: ClassVar[int] = 2
     proof = """

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
+from referral_site.bench.api import ApiSpend
 from referral_site.bench.books import Audit
 from referral_site.bench.imports import LargeImport, RefundImport, SpendImport
 from referral_site.bench.job import Job
@@ -18,6 +19,7 @@ from referral_site.bench.sweeps import Bonus, Expiry, NothingDue, Payout, Pinned
 JOBS: tuple[type[Job], ...] = (
     SpendImport,
     RefundImport,
+    ApiSpend,
     LargeImport,
     Payout,
     TwoWorkers,

@@ -60,6 +60,11 @@ RECORD_AND_AGGREGATE = _RECORD + _AGGREGATE
 
 RECORD_PAYMENTS = f"{_RECORD} SELECT DISTINCT batch_id FROM event"  # noqa: S608
 
+# What the API does: whoever tracks comes later.
+RECORD_ALONE = RECORD_PAYMENTS.replace("duplicate, refused, applied_at)", "duplicate, refused)").replace(
+    "0, 0, 0, 0, %(now)s) RETURNING", "0, 0, 0, 0) RETURNING"
+)
+
 RECORD_REFUNDS = """
 INSERT INTO billing_spendevent (batch_id, source, event_id, customer_id, type, payment_id, original_currency,
                                 original_amount, rate, amount, currency, qualifies, occurred_at)

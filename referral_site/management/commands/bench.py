@@ -12,10 +12,10 @@ from django.core.management.base import BaseCommand, CommandError
 from referral_site.bench.crowd import UnableToRunCrowd
 from referral_site.bench.growth import Grown, grow
 from referral_site.bench.jobs import JOBS, least_cohorts
-from referral_site.bench.landing import UnableToServe
 from referral_site.bench.measure import Bench, Measured, UnableToCompare, machine, seeded_bench
 from referral_site.bench.scratch import UnableToMakeScratchDatabase
 from referral_site.bench.seed import Scale
+from referral_site.bench.served import UnableToServe
 
 GROWTH = "growth"
 NAMES = [*(job.name for job in JOBS), GROWTH]
