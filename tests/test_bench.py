@@ -36,6 +36,7 @@ NAMES = [
     "nothing-due",
     "redemption",
     "redemption-one-account-16-clients",
+    "api-redemptions",
     "landing",
     "audit",
     "page-refer",

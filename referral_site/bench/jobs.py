@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
+from referral_site.bench.api_redemptions import ApiRedeem
 from referral_site.bench.books import Audit
 from referral_site.bench.imports import LargeImport, RefundImport, SpendImport
 from referral_site.bench.job import Job
@@ -27,6 +28,7 @@ JOBS: tuple[type[Job], ...] = (
     NothingDue,
     Redeem,
     RedeemInCrowd,
+    ApiRedeem,
     Landing,
     Audit,
     ReferPage,
