@@ -78,7 +78,7 @@ class Key(HttpBearer):
         if self.scope not in key.scopes:
             raise Problem(403, "scope", f"The key lacks the scope {self.scope}.")
         count_call(request, key)
-        note_use(key_id=key.pk, now=now)
+        note_use(key=key, now=now)
         return key
 
 
@@ -89,8 +89,11 @@ def count_call(request: HttpRequest, key: ApiKey) -> None:
     """Count a call within the present minute. Raises Problem: limit."""
     window, left = divmod(int(time.time()), WINDOW)
     name, reset = f"api-calls:{key.pk}:{window}", WINDOW - left
-    cache.add(name, 0, timeout=2 * WINDOW)
-    calls = cache.incr(name)
+    try:
+        calls = cache.incr(name)
+    except ValueError:  # the first one of this minute, or one of the first
+        cache.add(name, 0, timeout=2 * WINDOW)
+        calls = cache.incr(name)
     limit = settings.API_CALLS_PER_MINUTE
     headers = {
         "RateLimit-Limit": str(limit),

@@ -166,7 +166,8 @@ RETURN_REFUSALS = {
 
 
 def _unable_to_redeem(fault: UnableToRedeem) -> Problem:
-    errors = None if fault.line is None else [{"at": ["body", "lines", fault.line, fault.code], "message": fault.message}]
+    at = ["body", "lines", fault.line, fault.code]
+    errors = None if fault.line is None else [{"at": at, "message": fault.message}]
     detail = f"{fault.message[0].upper()}{fault.message[1:]}."
     return Problem(409 if fault.code == "conflict" else 422, fault.code, detail, errors=errors)
 

@@ -3,7 +3,16 @@
 from django.contrib import admin
 
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline
-from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionLine, RedemptionReturn
+from credits.models import (
+    Coupon,
+    CouponEntry,
+    CreditAccount,
+    Debt,
+    DebtEntry,
+    Redemption,
+    RedemptionLine,
+    RedemptionReturn,
+)
 
 CUSTOMER = ("customer__customer__account_id__exact", "customer__customer__email__istartswith")
 FRIEND = ("friend__account_id__exact", "friend__email__istartswith")

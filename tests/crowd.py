@@ -23,7 +23,16 @@ from billing.models import (
     SpendEvent,
     WaitingReversal,
 )
-from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionLine, RedemptionReturn
+from credits.models import (
+    Coupon,
+    CouponEntry,
+    CreditAccount,
+    Debt,
+    DebtEntry,
+    Redemption,
+    RedemptionLine,
+    RedemptionReturn,
+)
 from referrals.models import (
     BenefitCard,
     Clawback,

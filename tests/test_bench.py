@@ -37,6 +37,7 @@ NAMES = [
     "nothing-due",
     "redemption",
     "redemption-one-account-16-clients",
+    "api-redemptions",
     "landing",
     "audit",
     "page-refer",

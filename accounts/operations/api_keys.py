@@ -75,10 +75,12 @@ def revoke_api_key(*, key_id: int, now: datetime) -> bool:
 
 
 @retried
-def note_use(*, key_id: int, now: datetime) -> None:
+def note_use(*, key: ApiKey, now: datetime) -> None:
     """Note when a key was last used, once a minute: a call a row would make every call wait for the one before."""
+    if key.last_used_at and key.last_used_at >= now - USE_IS_NOTED_EVERY:
+        return
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USE_IS_NOTED_EVERY)
-    ApiKey.objects.filter(stale, pk=key_id).update(last_used_at=now)
+    ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
 
 
 def key_digest(secret: str) -> str:

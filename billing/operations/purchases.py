@@ -8,9 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from django.db import connection
 from djmoney.money import Money
 
-from billing.models import Product
 from credits.operations import (
     GivenBack,
     Line,
@@ -22,6 +22,8 @@ from credits.operations import (
     return_credit,
 )
 from credits.operations.redemptions import is_id
+
+ACCEPT_CREDIT = "SELECT code, accepts_credit FROM billing_product WHERE code = ANY(%(codes)s)"
 
 AMOUNT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?", re.ASCII)
 
@@ -83,4 +85,6 @@ def _read(place: int, line: LineFact) -> Line:
 def _accept_credit(lines: Sequence[Line]) -> Mapping[str, bool]:
     """Say of each product of the lines that there is whether it accepts credit."""
     codes = {line.product for line in lines if is_id(line.product)}
-    return dict(Product.objects.filter(code__in=codes).values_list("code", "accepts_credit"))
+    with connection.cursor() as cursor:
+        cursor.execute(ACCEPT_CREDIT, {"codes": list(codes)})
+        return dict(cursor.fetchall())

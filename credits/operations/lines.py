@@ -73,6 +73,13 @@ class PaidPurchase:
         return sum((line.credit for line in self.lines), Decimal("0.00"))
 
 
+class _Payer(NamedTuple):
+    """Whose credit pays, and whether it is frozen."""
+
+    customer_id: int
+    is_frozen: bool
+
+
 class _Known(NamedTuple):
     """A redemption that is recorded under the id."""
 
@@ -119,17 +126,15 @@ def redeem_lines(
     are refused, in that order).
     """
     purchase = _purchase(source, redemption_id, account_id, lines)
-    while True:
-        with transaction.atomic():
+    with transaction.atomic():
+        try:
             # Two purchases of one customer at once would both use what is left: read only what the lock holds still.
-            customer = _customer(purchase, lock=True)
-            known = _known(purchase)
-            if known:
-                return known
-            paid = _paid(purchase, customer, accepts_credit, now)
-            assert customer
-            if _record(purchase, customer[0], paid, now):
-                return paid
+            payer = _payer(purchase, accepts_credit, lock=True)
+            paid = _paid(purchase, payer, accepts_credit, now)
+            is_new = _record(purchase, payer, paid, now)
+        except UnableToRedeem as fault:
+            return _known_or_refused(purchase, fault)
+        return paid if is_new else _known_or_refused(purchase, UnableToRedeem("conflict"))
 
 
 def preview_lines(
@@ -144,7 +149,7 @@ def preview_lines(
     """Say what `redeem_lines` would answer now, and write and lock nothing. Raises UnableToRedeem, as that does."""
     purchase = _purchase(source, redemption_id, account_id, lines)
     known = _known(purchase)
-    return known or _paid(purchase, _customer(purchase, lock=False), accepts_credit, now, is_preview=True)
+    return known or _paid(purchase, _payer(purchase, accepts_credit, lock=False), accepts_credit, now, is_preview=True)
 
 
 def _purchase(source: str, redemption_id: str, account_id: str, lines: Sequence[Line]) -> _Purchase:
@@ -159,13 +164,26 @@ def _purchase(source: str, redemption_id: str, account_id: str, lines: Sequence[
     return _Purchase(source, redemption_id, account_id, lines)
 
 
-def _customer(purchase: _Purchase, *, lock: bool) -> tuple[int, bool] | None:
-    """Return whose account it is and whether its credit is frozen, or nothing where there is no such account."""
-    statement = f"{sql.ACCOUNT} FOR NO KEY UPDATE OF credits_creditaccount" if lock else sql.ACCOUNT
+def _payer(purchase: _Purchase, accepts_credit: Mapping[str, bool], *, lock: bool) -> _Payer:
+    """Return who is to pay what the catalogue has. Raises UnableToRedeem: account, product."""
+    statement = f"{sql.PAYER} FOR NO KEY UPDATE OF credits_creditaccount" if lock else sql.PAYER
     with connection.cursor() as cursor:
         cursor.execute(statement, {"account": purchase.account_id})
-        found: tuple[int, bool] | None = cursor.fetchone()
-        return found
+        found = cursor.fetchone()
+    if found is None:
+        raise UnableToRedeem("account")
+    for place, line in enumerate(purchase.lines):
+        if line.product not in accepts_credit:
+            raise UnableToRedeem("product", line=place)
+    return _Payer(*found)
+
+
+def _known_or_refused(purchase: _Purchase, fault: UnableToRedeem) -> PaidPurchase:
+    """Return what was answered to the same purchase: an id that is known comes before all but the form."""
+    known = _known(purchase)
+    if known is None:
+        raise fault
+    return known
 
 
 def _known(purchase: _Purchase) -> PaidPurchase | None:
@@ -187,20 +205,14 @@ def _known(purchase: _Purchase) -> PaidPurchase | None:
 
 def _paid(
     purchase: _Purchase,
-    customer: tuple[int, bool] | None,
+    payer: _Payer,
     accepts_credit: Mapping[str, bool],
     now: datetime,
     *,
     is_preview: bool = False,
 ) -> PaidPurchase:
-    """Say what credit pays as of `now`. Raises UnableToRedeem: account, product."""
-    if customer is None:
-        raise UnableToRedeem("account")
-    for place, line in enumerate(purchase.lines):
-        if line.product not in accepts_credit:
-            raise UnableToRedeem("product", line=place)
-    customer_id, is_frozen = customer
-    usable = [] if is_frozen else _usable(customer_id, now)
+    """Say what credit pays as of `now`."""
+    usable = [] if payer.is_frozen else _usable(payer.customer_id, now)
     accepts = [accepts_credit[line.product] for line in purchase.lines]
     return _shared_out(purchase, accepts, usable, None if is_preview else now)
 
@@ -237,12 +249,12 @@ def _parts_of(place: int, paid: Spread) -> tuple[CouponPart, ...]:
     return tuple(CouponPart(part.coupon_id, part.amount) for part in paid.parts if part.line == place)
 
 
-def _record(purchase: _Purchase, customer_id: int, paid: PaidPurchase, now: datetime) -> bool:
+def _record(purchase: _Purchase, payer: _Payer, paid: PaidPurchase, now: datetime) -> bool:
     """Write the redemption, its lines and entries; return False, with nothing written, where another has its id."""
     parameters: dict[str, Any] = {
         "source": purchase.source,
         "name": purchase.redemption_id,
-        "customer": customer_id,
+        "customer": payer.customer_id,
         "paid": paid.credit,
         "products": [line.product for line in paid.lines],
         "accepts": [line.accepts_credit for line in paid.lines],

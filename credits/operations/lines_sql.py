@@ -1,7 +1,7 @@
-"""The statements of a redemption by lines: one each for the account, for what is known, and for what is written."""
+"""The statements of a redemption by lines: one each for who pays, for what is known, and for what is written."""
 
 # The customer's own row is not locked: who they are does not change here.
-ACCOUNT = """
+PAYER = """
 SELECT customer_id, frozen_at IS NOT NULL
 FROM credits_creditaccount JOIN accounts_user AS customer ON customer.id = customer_id
 WHERE customer.account_id = %(account)s AND customer.registered_at IS NOT NULL
@@ -33,7 +33,7 @@ WHERE customer_id = %(customer)s AND remaining > 0 AND kind <> 'trial' AND issue
 ORDER BY expires_at, issued_at, id
 """
 
-# All or nothing: where the id is another's by now, nothing of it is written, and it is judged anew.
+# All or nothing: where the id is known, nothing of it is written.
 RECORD = """
 WITH redemption AS (
     INSERT INTO credits_redemption (source, redemption_id, customer_id, amount, currency, occurred_at, recorded_at)

@@ -90,7 +90,8 @@ INVARIANTS = (
     ),
     Invariant(
         "redemption_is_what_its_lines_say",
-        "A redemption with lines is what credit pays of them, counted from one without a gap; one of nothing has lines.",
+        "A redemption with lines is what credit pays of them, which count from one without a gap; one of nothing has "
+        "lines.",
         """
         WITH line AS (
             SELECT redemption_id, count(*) AS lines, max(position) AS last, sum(paid) AS paid

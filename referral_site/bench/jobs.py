@@ -5,6 +5,7 @@ from itertools import takewhile
 from typing import Any
 
 from referral_site.bench.api import ApiSpend
+from referral_site.bench.api_redemptions import ApiRedeem
 from referral_site.bench.books import Audit
 from referral_site.bench.imports import LargeImport, RefundImport, SpendImport
 from referral_site.bench.job import Job
@@ -29,6 +30,7 @@ JOBS: tuple[type[Job], ...] = (
     NothingDue,
     Redeem,
     RedeemInCrowd,
+    ApiRedeem,
     Landing,
     Audit,
     ReferPage,

@@ -170,6 +170,12 @@ INSERT INTO credits_redemption (source, redemption_id, customer_id, amount, curr
 VALUES ('bench', %(name)s, %(customer)s, %(amount)s, 'USD', %(at)s, %(at)s) RETURNING id
 """
 
+INSERT_LINE = """
+INSERT INTO credits_redemptionline (redemption_id, position, product, accepts_credit, amount, paid, currency)
+SELECT %(redemption)s, 1, code, accepts_credit, %(amount)s, %(amount)s, 'USD' FROM billing_product
+WHERE code = %(product)s
+"""
+
 SPEND_COUPONS = """
 UPDATE credits_coupon AS coupon SET remaining = remaining - part, redeemed = redeemed + part
 FROM unnest(%(coupons)s::bigint[], %(parts)s::numeric[]) AS taken (id, part) WHERE coupon.id = taken.id

@@ -1,8 +1,9 @@
 """The jobs of redemption."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import connection, transaction
 from djmoney.money import Money
@@ -25,7 +26,7 @@ class Redeem(Job):
 
     name = "redemption"
     needs = frozenset({"welcomes", "goodwill"})
-    tables = ("credits_coupon", "credits_couponentry", "credits_redemption")
+    tables: ClassVar[Sequence[str]] = ("credits_coupon", "credits_couponentry", "credits_redemption")
     proof = """
         SELECT count(*), sum(redemption.amount), sum(spent), sum(entries)
         FROM credits_redemption AS redemption CROSS JOIN LATERAL (
@@ -99,14 +100,15 @@ def redeem_raw(name: str, customer: int, amount: Money) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(raw_sql.LOCK_ACCOUNT, {"customer": customer})
         cursor.execute(raw_sql.USABLE, {"customer": customer, "at": AT})
-        taken: dict[str, Any] = {"name": name, "at": AT, **_taken(cursor.fetchall(), amount.amount)}
+        taken: dict[str, Any] = {"name": name, "at": AT, **taken_from(cursor.fetchall(), amount.amount)}
         cursor.execute(raw_sql.INSERT_REDEMPTION, taken | {"customer": customer, "amount": amount.amount})
         (redemption,) = cursor.fetchone()
         cursor.execute(raw_sql.SPEND_COUPONS, taken)
         cursor.execute(raw_sql.INSERT_ENTRIES, taken | {"redemption": redemption})
 
 
-def _taken(coupons: list[tuple[int, Decimal]], needed: Decimal) -> dict[str, list[Any]]:
+def taken_from(coupons: list[tuple[int, Decimal]], needed: Decimal) -> dict[str, list[Any]]:
+    """Take what is needed from coupons in their order: which, how much of each, and what is left on it."""
     ids, parts, balances = [], [], []
     for coupon, remaining in coupons:
         if part := min(needed, remaining):
