@@ -7,6 +7,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
@@ -17,6 +18,7 @@ from accounts.mail_kinds import ACCOUNT_NOTICE
 from accounts.models import User
 from accounts.operations import Message, UnableToChangeAddress, change_address, confirm_address, post
 from accounts.templatetags.mail import plain_moment
+from accounts.visitors import visitor_address
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -25,6 +27,13 @@ class AccountAdapter(DefaultAccountAdapter):
         if isinstance(request.user, User) and request.user.is_staff:
             return reverse("admin:index")
         return str(super().get_login_redirect_url(request))
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """The address that limits count by; whoever has none is let in nowhere."""
+        address = visitor_address(request)
+        if address is None:
+            raise PermissionDenied("The visitor's address is not known.")
+        return address
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Write the mail into the outbox, and send it as soon as what it tells of has committed."""

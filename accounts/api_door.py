@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import orjson
-from allauth.core.internal.httpkit import get_client_ip
 from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
@@ -20,6 +19,7 @@ from accounts import clock
 from accounts.models import ApiKey
 from accounts.operations import note_use
 from accounts.operations.api_keys import key_digest, may_come_from
+from accounts.visitors import visitor_address
 
 WINDOW = 60
 """Seconds that a limit counts over."""
@@ -73,7 +73,7 @@ class Key(HttpBearer):
         """Return the key. One answer for every key that is not good, so that it tells nobody why."""
         now = clock.now()
         key = ApiKey.objects.filter(digest=key_digest(token)).first()
-        if key is None or not key.is_good_at(now) or not may_come_from(key=key, address=get_client_ip(request) or ""):
+        if key is None or not key.is_good_at(now) or not may_come_from(key=key, address=visitor_address(request) or ""):
             raise Problem(401, "key", "The key is unknown, expired, revoked or not good from here.", headers=CHALLENGE)
         if self.scope not in key.scopes:
             raise Problem(403, "scope", f"The key lacks the scope {self.scope}.")

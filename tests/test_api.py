@@ -185,6 +185,15 @@ def test_a_key_is_good_from_its_networks(client: Client, bob: User, network: str
     assert post(client, batch(event()), key, REMOTE_ADDR=address).status_code == status
 
 
+@pytest.mark.parametrize(("passed", "status"), [("203.0.113.9", 200), ("203.0.114.9", 401), ("nonsense", 401)])
+def test_a_call_that_has_passed_too_few_proxies_comes_from_the_address_nearest_to_it(
+    client: Client, bob: User, settings: Any, passed: str, status: int
+) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 2
+    key = new_key(networks=["203.0.113.0/24"])
+    assert post(client, batch(event()), key, HTTP_X_FORWARDED_FOR=passed).status_code == status
+
+
 def test_a_key_does_only_what_its_scopes_say(client: Client, bob: User) -> None:
     key = new_key("credit:read")
     assert_problem(post(client, batch(event()), key), 403, "scope")

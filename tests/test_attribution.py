@@ -41,6 +41,23 @@ def test_tampered_cookie_brings_no_code(client: Client) -> None:
     assert referrer_of(sign_up(client, "bob@example.com")) is None
 
 
+def test_a_code_of_nobody_in_the_address_does_not_cost_the_link_visited(client: Client) -> None:
+    alice = referrer("alice")
+    client.get(f"/r/{alice.code}/")
+    for address in (f"{SIGN_UP}?code=nobody", f"{SIGN_UP}?code=%00", f"{SIGN_UP}?code="):
+        assert client.get(address).context["form"]["referral_code"].value() == alice.code
+
+
+def test_a_link_in_the_address_counts_as_the_one_visited_last(client: Client) -> None:
+    """One that is switched off brings nothing then, as its page does."""
+    alice, ann = referrer("alice"), referrer("ann")
+    client.get(f"/r/{alice.code}/")
+    address = f"{SIGN_UP}?code={ann.code}"
+    assert client.get(address).context["form"]["referral_code"].value() == ann.code
+    switch_link_off(user_id=ann.owner_id, actor=None, reason="x", now=NOW)
+    assert client.get(address).context["form"]["referral_code"].value() == ""
+
+
 @pytest.mark.parametrize(
     ("later", "counts"),
     [(timedelta(days=30, seconds=-1), True), (timedelta(days=30), False)],

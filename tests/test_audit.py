@@ -64,6 +64,10 @@ CLOSED = "(SELECT id FROM accounts_user WHERE closed_at IS NOT NULL)"
 
 # A sum that belongs to one row only, and so cannot be one that another breaker needs.
 BREAKERS = {
+    "payment_methods_are_what_is_on_file": Breaker(
+        "UPDATE accounts_user SET payment_method_added_at = payment_method_added_at - interval '1 second'"
+        " WHERE payment_method_added_at IS NOT NULL"
+    ),
     "coupon_parts_add_up": Breaker(
         "UPDATE credits_coupon SET amount = amount + 1 WHERE kind = 'trial'",
         {"coupon_parts_add_up": "credits_coupon"},

@@ -131,6 +131,18 @@ def test_visitor_cannot_change_who_they_are_by_the_header(settings: Settings) ->
     assert "Too many failed login attempts" in pages[-1].content.decode()  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("passed", ["{0}", " {0} , 10.0.0.1"])
+def test_who_has_passed_fewer_proxies_than_are_trusted_counts_by_the_address_nearest_to_them(
+    settings: Settings, passed: str
+) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 3
+    settings.ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip"}
+    alice = customer("alice")
+    assert guesses_until_patience(Client(), alice, **{"x-forwarded-for": passed.format("203.0.113.5")})
+    answer = sign_in(Client(), alice, **{"x-forwarded-for": passed.format("203.0.113.6")})
+    assert answer.status_code == 302  # type: ignore[attr-defined]
+
+
 # Without a cache
 
 

@@ -49,9 +49,9 @@ def test_each_amount_can_be_recomputed(alice: User, bob: User) -> None:
     settle_at(day(1, 21))
     page = read(alice, friend_address(bob), at=day(1, 21))
     assert "Qualifying spend $21.00 ≥ $20.00 Payout $20.00" in page
-    assert "Due 19 Feb 2026, 00:00" in page
+    assert "Due, and earliest arrival 19 Feb 2026, 00:00" in page
     assert "Spend in the first 90 days $21.00 10% of ($21.00 − $20.00) $0.10 Bonus $0.10" in page
-    assert "Due 1 May 2026, 00:00" in page
+    assert "Due, and earliest arrival 1 May 2026, 00:00" in page
     assert "It may still grow with what your friend spends before 1 Apr 2026, 00:00" in page
     assert "It may still grow" not in read(alice, friend_address(bob), at=day(4, 1))
 
@@ -192,7 +192,7 @@ def test_a_payout_arrives_from_its_due_time_to_one_sweep_later(
 ) -> None:
     settle_at(day(1, 21))
     page = read(alice, friend_address(bob), at=seen_at)
-    assert f"Earliest arrival 19 Feb 2026, 00:00 UTC Latest arrival {latest}" in page
+    assert f"Due, and earliest arrival 19 Feb 2026, 00:00 UTC Latest arrival {latest}" in page
 
 
 def test_the_promise_of_a_sweep_is_the_one_that_beat_keeps() -> None:
@@ -206,8 +206,8 @@ def test_a_bonus_says_when_its_window_ends_and_when_it_is_due(alice: User, bob: 
     settle_at(day(1, 21))
     page = read(alice, friend_address(bob), at=day(1, 21))
     assert (
-        "Bonus $0.10 Window ends 1 Apr 2026, 00:00 Due 1 May 2026, 00:00 "
-        "Earliest arrival 1 May 2026, 00:00 UTC Latest arrival 1 May 2026, 00:10 UTC"
+        "Bonus $0.10 Window ends 1 Apr 2026, 00:00 "
+        "Due, and earliest arrival 1 May 2026, 00:00 UTC Latest arrival 1 May 2026, 00:10 UTC"
     ) in page
     ahead = page[page.index("What happened") :]
     assert "1 Apr 2026, 00:00 Spend counts towards the bonus until here" in ahead
@@ -219,7 +219,7 @@ def test_the_rest_of_a_reward_is_what_is_still_to_arrive(alice: User, bob: User)
     record(fact(bob, "late", "10", day(1, 30)))
     track(now=NOW)
     page = read(alice, friend_address(bob), at=day(5, 2))
-    assert "Bonus $1.10 Window ends 1 Apr 2026, 00:00 Due 1 May 2026, 00:00 Still to arrive $1.00" in page
+    assert "Bonus $1.10 Window ends 1 Apr 2026, 00:00 Still to arrive $1.00 Due, and earliest arrival" in page
     assert "Latest arrival 2 May 2026, 00:10 UTC Received so far $0.10" in page
 
 
@@ -227,7 +227,7 @@ def test_under_review_there_is_a_reason_and_no_latest_arrival(alice: User, bob: 
     settle_at(day(1, 21))
     flag = hold(bob)
     page = read(alice, friend_address(bob), at=day(2, 2))
-    assert "Earliest arrival 19 Feb 2026, 00:00 UTC Latest arrival none yet" in page
+    assert "Due, and earliest arrival 19 Feb 2026, 00:00 UTC Latest arrival none yet" in page
     assert "Why: a payment method was seen with another account, too." in page
     release_flag(flag_id=flag.pk, actor=None, reason="a family", now=day(2, 3))
     page = read(alice, friend_address(bob), at=day(2, 4))
@@ -270,3 +270,45 @@ def test_a_clawback_says_its_order_in_amounts_that_add_up(alice: User, bob: User
         "$20.00 was taken back in this order: $5.00 was revoked: it was still unused on your coupons. "
         "$0.00 was let go: it had expired unused. $15.00 had been used, and is set against your next rewards."
     ) in page
+
+
+# A friend who had qualified
+
+
+@pytest.fixture
+def carol(alice: User) -> User:
+    """She qualifies on 5 January."""
+    carol = register("carol", referred_by=alice)
+    record(fact(carol, "ecs", "25", day(1, 5)), now=day(1, 5))
+    settle_at(day(1, 6))
+    return carol
+
+
+FELL = "No longer qualified A payment was reversed, so that qualifying spend is below $20.00 again."
+
+
+def test_a_friend_who_falls_below_the_threshold_is_said_to_have(alice: User, carol: User) -> None:
+    assert "5 Jan 2026, 00:00 Qualified" in read(alice, friend_address(carol), at=day(1, 7))
+    record(refund(carol, "back", "5.00", "ecs", day(1, 9)), now=day(1, 10))
+    settle_at(day(1, 11))
+    assert FELL not in read(alice, friend_address(carol), at=day(1, 12))  # $20.00 is enough
+    record(refund(carol, "more", "0.01", "ecs", day(1, 11)), now=day(1, 12))
+    settle_at(day(1, 13))
+    page = read(alice, friend_address(carol), at=day(1, 14))
+    assert f"12 Jan 2026, 00:00 {FELL} Nothing is due until it reaches $20.00 once more." in page
+    assert "5 Jan 2026" not in page
+    record(fact(carol, "again", "0.01", day(1, 15)), now=day(1, 15))
+    settle_at(day(1, 16))
+    page = read(alice, friend_address(carol), at=day(1, 17))
+    assert "15 Jan 2026, 00:00 Qualified" in page
+    assert FELL not in page
+
+
+def test_who_never_had_qualified_has_not_ceased_to(alice: User) -> None:
+    """Never $20 at once, nor $20 that counts."""
+    carol = register("carol", referred_by=alice)
+    record(fact(carol, "ecs", "15", day(1, 5)))
+    record(refund(carol, "back", "15", "ecs"))
+    record(fact(carol, "more", "10", day(1, 6)), fact(carol, "cdn", "500", day(1, 6), product="cdn"))
+    settle_at(day(1, 7))
+    assert FELL not in read(alice, friend_address(carol))

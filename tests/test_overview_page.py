@@ -129,6 +129,7 @@ def test_what_is_missing_comes_one_after_the_other_with_its_button(alice: User) 
     assert step(alice) == ("Your referral link is ready", "/console/refer/")
 
 
+@pytest.mark.untrue_rows("payment_methods_are_what_is_on_file")
 def test_a_payment_method_is_renewed_from_the_instant_at_which_it_expires(alice: User) -> None:
     make_eligible(alice)
     User.objects.filter(pk=alice.pk).update(payment_method_expires_at=day(3, 1))

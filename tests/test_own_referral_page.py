@@ -12,7 +12,7 @@ from djmoney.money import Money
 from accounts.models import User
 from credits.operations import redeem
 from referrals.models import ProgrammeTerms, Referral
-from referrals.operations import close_account, refuse
+from referrals.operations import close_account, disqualify, refuse
 from tests.facts import JANUARY, NOW, chargeback, day, dispute_won, fact, record, refund, register
 from tests.pages import friend_address, read, signed_in, words
 from tests.referring import REFER, alice, bob, hold, settle_at
@@ -107,12 +107,43 @@ def test_the_friend_sees_the_very_line_and_timeline_of_the_referrer(alice: User,
         assert events(bob, OWN) == events(alice, friend_address(bob))
 
 
+def end(referrer: User, how: str) -> None:
+    if how == "closed":
+        close_account(user_id=referrer.pk, now=day(1, 4))
+    else:
+        disqualify(user_id=referrer.pk, actor=None, reason="x", refuse_referrals=[], now=day(1, 4))
+
+
+@pytest.mark.parametrize("how", ["closed", "disqualified"])
+def test_nothing_is_promised_to_a_referrer_who_gets_no_more(alice: User, how: str) -> None:
+    carol = register("carol", referred_by=alice)
+    record(fact(carol, "half", "10", day(1, 3)))
+    settle_at(day(1, 4))
+    before = read(carol, OWN)
+    assert "Once you have spent $20 on qualifying products they receive $20" in before
+    assert "$20 is your referrer's 30 days later" in before
+    end(alice, how)
+    page = read(carol, OWN)
+    assert "Your referrer gets no more rewards, whatever you spend." in page
+    assert "At least half of $20" in page
+    for promise in ("Once you have spent", "is your referrer's", "products they receive", "The bonus is"):
+        assert promise not in page
+
+
+def test_nothing_is_promised_to_who_gets_no_more(alice: User) -> None:
+    carol = register("carol", referred_by=alice)
+    end(alice, "disqualified")
+    page = read(alice, friend_address(carol))
+    assert "Your account gets no more rewards" in page
+    assert "is yours" not in page
+
+
 @pytest.mark.parametrize("held", [False, True])
 def test_nothing_is_on_its_way_to_a_referrer_who_has_closed_the_account(alice: User, bob: User, held: bool) -> None:
     settle_at(day(1, 21))
     if held:
         hold(bob)
-    assert "Earliest arrival" in read(bob, OWN, at=day(2, 2))
+    assert "Due, and earliest arrival" in read(bob, OWN, at=day(2, 2))
     close_account(user_id=alice.pk, now=day(2, 2))
     page = read(bob, OWN, at=day(2, 3))
     assert "Bonus $0.10" in page

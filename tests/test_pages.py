@@ -22,7 +22,7 @@ def test_times_are_in_the_zone_of_the_reader_which_is_named(alice: User, bob: Us
     alice.save(update_fields=["time_zone"])
     page = read(alice, friend_address(bob), at=day(1, 21))
     assert "Friend · joined December 2025" in page
-    assert "Due 18 Feb 2026, 16:00" in page
+    assert "Due, and earliest arrival 18 Feb 2026, 16:00" in page
     assert "Times are in America/Los_Angeles." in page
     assert "Times are in UTC." in read(bob, REFER)
 

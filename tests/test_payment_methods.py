@@ -264,6 +264,8 @@ def test_fact_takes_the_place_of_a_card_that_has_expired(alice: User) -> None:
     assert not add_payment_method(user_id=alice.pk, now=day(12, 1) - SECOND)
     assert add_payment_method(user_id=alice.pk, now=day(12, 1))
     assert kept(alice) == (day(12, 1), None)
+    add(alice, "card-2", at=day(12, 2))
+    assert kept(alice)[1] is None
 
 
 def test_customer_cannot_remove_what_staff_arranged(alice: User) -> None:

@@ -16,7 +16,7 @@ import time_machine
 from django.test import Client
 
 from accounts.models import IdentityVerification, User
-from accounts.operations import add_payment_method
+from accounts.operations import Identity, add_payment_method, move_eligibility, pass_verification
 from referrals.models import NEVER, ProgrammeTerms, Referral, ReferralLink, VisitCount
 from referrals.operations import close_account, disqualify, refuse, switch_link_off
 from tests.facts import JANUARY, NOW, chargeback, day, fact, record, register
@@ -92,7 +92,21 @@ def test_a_second_account_of_a_person_reads_that_the_first_has_the_link(alice: U
         customer=carol, state=IdentityVerification.State.PASSED, passed_at=NOW, identity_digest="the same person"
     )
     add_payment_method(user_id=carol.pk, now=NOW)
-    assert "Another account of yours refers friends" in read(carol, REFER)
+    page = read(carol, REFER)
+    assert "Another account of yours refers friends" in page
+    assert "You may move it to this account once." in page
+
+
+def test_who_has_moved_the_link_once_is_not_told_that_they_may(alice: User) -> None:
+    carol, passport = register("carol"), Identity("DE", "passport", "the same person")
+    for account in (alice, carol):
+        add_payment_method(user_id=account.pk, now=NOW)
+        pass_verification(user_id=account.pk, identity=passport, account_type="individual", now=NOW)
+    move_eligibility(user_id=carol.pk, now=NOW)
+    page = read(alice, REFER)
+    assert "Another account of yours refers friends" in page
+    assert "you have moved it between your accounts once" in page
+    assert "may move" not in page
 
 
 # Figures and friends
@@ -408,6 +422,7 @@ def button(page: str, name: str) -> str:
     return found.group(1)
 
 
+@pytest.mark.untrue_rows("payment_methods_are_what_is_on_file")
 def test_a_payment_method_that_has_expired_is_to_be_renewed(alice: User) -> None:
     eligible(alice)
     User.objects.filter(pk=alice.pk).update(payment_method_expires_at=day(3, 1))

@@ -264,9 +264,10 @@ def _lock_file(customer_id: int, now: datetime) -> tuple[User, list[PaymentMetho
     if user is None:
         raise _Unregistered
     methods = _read_file(customer_id)
-    if not methods and user.payment_method_added_at and user.payment_method_expires_at is None:
-        # A fact that came in without a row: it must not go with the first card that does.
-        methods = [_record_arrangement(user, user.payment_method_added_at, is_default=True)]
+    fact_at = user.payment_method_added_at if user.payment_method_expires_at is None else None
+    if fact_at and all(method.expires_at for method in methods):
+        # A fact that came in without a row, where no card was or each had expired: it must not go with the next card.
+        methods.insert(0, _record_arrangement(user, fact_at, is_default=not methods))
     return user, methods
 
 

@@ -414,4 +414,22 @@ INVARIANTS = (
                OR customer.email NOT LIKE '%%@closed.invalid' OR known.customer_id IS NULL)
         """,
     ),
+    Invariant(
+        "payment_methods_are_what_is_on_file",
+        "An account has a payment method since the first and until the last that is on file; where none is, or all had "
+        "expired, it may have one as a fact, which has no end.",
+        """
+        WITH on_file AS (
+            SELECT customer_id, min(added_at) AS since,
+                   CASE WHEN count(*) = count(expires_at) THEN max(expires_at) END AS expires_at,
+                   max(coalesce(expires_at, 'infinity')) AS ended_at
+            FROM billing_paymentmethod WHERE removed_at IS NULL GROUP BY customer_id
+        )
+        SELECT account.id AS account, payment_method_added_at, since, payment_method_expires_at, expires_at
+        FROM accounts_user AS account LEFT JOIN on_file ON on_file.customer_id = account.id
+        WHERE (payment_method_added_at, payment_method_expires_at) IS DISTINCT FROM (since, expires_at)
+          AND (payment_method_expires_at IS NOT NULL OR payment_method_added_at IS NULL
+               OR payment_method_added_at < ended_at)
+        """,
+    ),
 )

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
+from django.db.models import QuerySet
+
 from accounts.keyset import Page, Place
 from accounts.models import User
 from credits.models import RewardKind
@@ -14,7 +16,7 @@ from referrals.queries.figures import Figures, Month, figures, months
 from referrals.queries.friends import Coming, Friend, Show, Sort, friend_of, friend_rows, friends_page, referrals_of
 from referrals.queries.reckonings import Reckoning, present_reckoning
 from referrals.queries.standing import Standing, customer_with_standing, standing_of
-from referrals.queries.timeline import Timeline, timeline, window_end
+from referrals.queries.timeline import Timeline, fell_at, timeline, window_end
 from referrals.sweeps import SWEEP
 
 
@@ -57,7 +59,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class FriendPage:
-    """What the page of one friend shows. `bonus_due_at` is when a bonus would be due, earned or not."""
+    """What the page of one friend shows. `is_over`: what is not granted yet to the referrer stays so."""
 
     friend: Friend
     payout: Reckoning
@@ -67,6 +69,7 @@ class FriendPage:
     window_ends_at: datetime
     window_is_open: bool
     timeline: Timeline
+    is_over: bool
 
 
 def refer_page(
@@ -113,12 +116,18 @@ def friends_file_rows(*, customer_id: int, show: Show, sort: Sort, now: datetime
 
 def friend_page(*, customer_id: int, referral_id: int, now: datetime) -> FriendPage:
     """Return one friend with all that was recorded. Five statements. Raises Referral.DoesNotExist."""
-    return page_of_referral(referrals_of(customer_id).select_related("referrer").get(pk=referral_id), now=now)
+    return page_of_referral(_referrals_in_full(customer_id).get(pk=referral_id), now=now)
+
+
+def _referrals_in_full(customer_id: int) -> QuerySet[Referral]:
+    """The customer's referrals with all that `page_of_referral` reads."""
+    return referrals_of(customer_id).select_related("referrer").annotate(fell_at=fell_at())
 
 
 def page_of_referral(referral: Referral, *, now: datetime) -> FriendPage:
     """Return what the referrer sees of a referral that is loaded with its referrer. Four statements."""
-    friend = friend_of(referral, is_disqualified=_gets_nothing_more(referral.referrer), now=now)
+    is_over = _gets_nothing_more(referral.referrer)
+    friend = friend_of(referral, is_disqualified=is_over, now=now)
     window_ends_at = window_end(referral)
     return FriendPage(
         friend=friend,
@@ -129,6 +138,7 @@ def page_of_referral(referral: Referral, *, now: datetime) -> FriendPage:
         window_ends_at=window_ends_at,
         window_is_open=now < window_ends_at,
         timeline=timeline(friend, now=now),
+        is_over=is_over,
     )
 
 

@@ -16,7 +16,7 @@ from billing.models import SpendEvent, SpendType
 from referrals.models import Referral
 from referrals.queries.console import FriendPage, page_of_referral
 from referrals.queries.stages import stage
-from referrals.queries.timeline import window_end
+from referrals.queries.timeline import fell_at, window_end
 from referrals.terms import CENT
 
 PAGE_SIZE = 25
@@ -65,7 +65,7 @@ def own_referral_page(*, customer_id: int, after: Place | None, now: datetime) -
     referral = (
         Referral.objects.filter(friend=customer_id)
         .select_related("friend", "terms", "referrer")
-        .annotate(stage=stage())
+        .annotate(stage=stage(), fell_at=fell_at())
         .first()
     )
     if referral is None:

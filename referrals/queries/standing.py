@@ -7,8 +7,9 @@ from datetime import datetime
 from enum import Enum
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 
-from accounts.models import IdentityVerification, User
+from accounts.models import EligibilityMove, IdentityVerification, User
 
 
 class Verification(Enum):
@@ -33,12 +34,14 @@ class Step(Enum):
 class Standing:
     """Whether the customer may refer, and if not, what is missing or why not.
 
-    `address` is the link's, `link_id` its pk; `card_has_expired` where a payment method was on file and is none now.
+    `address` is the link's, `link_id` its pk; `has_moved`: the person's one move between their accounts is used up;
+    `card_has_expired` where a payment method was on file and is none now.
     """
 
     has_payment_method: bool
     card_has_expired: bool
     verification: Verification
+    has_moved: bool
     is_disqualified: bool
     link_is_off: bool
     link_id: int | None
@@ -66,7 +69,9 @@ class Standing:
 
 def customer_with_standing(customer_id: int) -> User:
     """Return the customer with all that `standing_of` reads, and their own referral. One statement."""
-    return User.objects.select_related("verification", "referral_link", "referral").get(pk=customer_id)
+    moves = EligibilityMove.objects.filter(identity_digest=OuterRef("verification__identity_digest"))
+    customers = User.objects.select_related("verification", "referral_link", "referral")
+    return customers.annotate(has_moved=Exists(moves)).get(pk=customer_id)
 
 
 def standing_of(customer: User, *, now: datetime) -> Standing:
@@ -77,6 +82,7 @@ def standing_of(customer: User, *, now: datetime) -> Standing:
         has_payment_method=has_method,
         card_has_expired=customer.payment_method_added_at is not None and not has_method,
         verification=_verification(getattr(customer, "verification", None)),
+        has_moved=customer.has_moved,  # type: ignore[attr-defined]  # annotated by customer_with_standing
         is_disqualified=customer.disqualified_at is not None,
         link_is_off=link is not None and link.switched_off_at is not None,
         link_id=link.pk if link else None,

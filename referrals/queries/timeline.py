@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import DateTimeField
+from django.db.models.expressions import RawSQL
 from django.utils.functional import Promise
 from djmoney.money import Money
 
@@ -18,6 +20,7 @@ AT_ONE_INSTANT = (
     "joined",
     "qualified",
     "granted",
+    "unqualified",
     "held",
     "refused",
     "clawed_back",
@@ -26,6 +29,31 @@ AT_ONE_INSTANT = (
     "window",
     "due",
 )
+
+
+# The qualifying spend after each batch, in the order in which they came: the first batch after which the friend was
+# below the threshold, having reached it before.
+FELL_AT = """
+CASE WHEN referrals_referral.qualified_at IS NULL THEN (
+    WITH step AS (
+        SELECT batch_id, sum(sum(CASE WHEN type IN ('payment', 'chargeback_reversal') THEN amount ELSE -amount END))
+                   OVER (ORDER BY batch_id) AS so_far
+        FROM billing_spendevent WHERE customer_id = referrals_referral.friend_id AND qualifies GROUP BY batch_id
+    )
+    SELECT received_at
+    FROM step JOIN billing_spendbatch AS batch ON batch.id = step.batch_id
+    WHERE batch_id > (
+        SELECT max(batch_id) FROM step JOIN referrals_programmeterms AS terms ON terms.id = referrals_referral.terms_id
+        WHERE so_far >= qualifying_threshold)
+    ORDER BY batch_id LIMIT 1
+) END
+"""
+
+
+def fell_at() -> RawSQL:
+    """Return the expression for a query of Referral: when a friend who had qualified ceased to be, as the reversal was
+    recorded; None for one who has qualified, and for one who never had."""
+    return RawSQL(FELL_AT, (), output_field=DateTimeField(null=True))  # noqa: S611  # a constant of the code
 
 
 @dataclass(frozen=True)
@@ -57,7 +85,8 @@ def window_end(referral: Referral) -> datetime:
 
 
 def timeline(friend: Friend, *, now: datetime) -> Timeline:
-    """Return everything that happened to the referral, and what is on its way. Four statements."""
+    """Return everything that happened to the referral, loaded with `fell_at`, and what is on its way. Four
+    statements."""
     referral = friend.referral
     flags = list(FraudFlag.objects.filter(referral=referral).order_by("opened_at", "pk"))
     holds = [flag for flag in flags if flag.severity == FraudFlag.Severity.HOLD]
@@ -65,6 +94,8 @@ def timeline(friend: Friend, *, now: datetime) -> Timeline:
     events += [*_reviews(holds), *_decisions(referral), *_ahead(friend, now)]
     if referral.qualified_at:
         events.append(Event(referral.qualified_at, "qualified"))
+    elif referral.fell_at:  # type: ignore[attr-defined]  # annotated by fell_at
+        events.append(Event(referral.fell_at, "unqualified"))  # type: ignore[attr-defined]
     refused = [flag for flag in flags if flag.outcome == FraudFlag.Outcome.REFUSED]
     return Timeline(
         events=sorted(events, key=lambda event: (event.is_ahead, event.at, AT_ONE_INSTANT.index(event.name))),

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from accounts import clock
 from referrals import visits
 from referrals.forms import SignUpForm
-from referrals.queries.links import offer, working_link
+from referrals.queries.links import is_link, offer, working_link
 
 
 class SignUpView(SignupView):
@@ -23,8 +23,12 @@ class SignUpView(SignupView):
         now = clock.now()
         days = offer(at=now).terms.attribution_days
         # What Postgres cannot hold is in no code.
-        code = self.request.GET.get("code", "").replace("\0", "") or visits.remembered(self.request, now=now, days=days)
-        found = working_link(code=code, at=now) if code else None
+        leading = self.request.GET.get("code", "").replace("\0", "")
+        found = working_link(code=leading, at=now) if leading else None
+        # A link that is off brings nothing, as if it were visited; what is no link does not cost the one visited.
+        if found is None and not (leading and is_link(code=leading)):
+            visited = visits.remembered(self.request, now=now, days=days)
+            found = working_link(code=visited, at=now) if visited else None
         return {**super().get_form_kwargs(), "brought": found.code if found else ""}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
