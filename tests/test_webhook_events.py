@@ -24,6 +24,7 @@ from referrals.models import Clawback, FraudFlag, Referral, Reward
 from referrals.operations import (
     close_account,
     disqualify,
+    hooks,
     lift_refusal,
     open_flag,
     refuse,
@@ -379,7 +380,7 @@ def test_what_is_undone_is_not_told_of(bob: User) -> None:
 
 def test_customer_whose_settlement_fails_is_not_told_of(bob: User) -> None:
     """A fault after it was written takes the event with the grant."""
-    announce = settlement.announce_settlement
+    announce = hooks.announce_settlement
 
     def announce_and_fail(**what: Any) -> None:
         announce(**what)
@@ -412,7 +413,7 @@ def test_what_could_not_be_written_did_not_happen(bob: User) -> None:
 # Numbers
 
 
-def numbers(stream: str) -> list[tuple[int, str]]:
+def numbers(stream: str) -> list[tuple[int | None, str]]:
     events = WebhookEvent.objects.filter(stream=stream, sequence__isnull=False).order_by("sequence")
     return list(events.values_list("sequence", "type"))
 

@@ -26,6 +26,7 @@ from accounts.operations import (
     add_endpoint,
     deliver_webhooks,
     empty_webhooks,
+    number_webhooks,
     resend_webhook,
     rotate_secret,
     send_test,
@@ -76,6 +77,12 @@ def names(receiver: Receiver) -> list[str]:
 
 def only() -> WebhookDelivery:
     return WebhookDelivery.objects.get()
+
+
+def after(seconds: float) -> int:
+    """Answer, but not at once."""
+    sleep(seconds)
+    return 200
 
 
 def states() -> list[str]:
@@ -159,7 +166,7 @@ def test_events_of_a_referral_arrive_in_their_order(receiver: Receiver) -> None:
     for n in range(10):
         happen(f"a{n}", stream="referral:1")
         happen(f"b{n}", stream="referral:2")
-    receiver.answer = lambda letter: sleep(0.002 * (letter.sequence % 3)) or 200
+    receiver.answer = lambda letter: after(0.002 * (letter.sequence % 3))
     assert deliver_webhooks(now=NOW).delivered == 20
     for referral in "ab":
         assert [name for name in names(receiver) if name[0] == referral] == [f"{referral}{n}" for n in range(10)]
@@ -364,7 +371,7 @@ def test_silent_endpoint_holds_up_no_other(receiver: Receiver, monkeypatch: pyte
 def test_run_ends_after_its_seconds_and_the_next_goes_on(receiver: Receiver) -> None:
     hook(receiver)
     happen(*(f"n{n}" for n in range(20)))
-    receiver.answer = lambda letter: sleep(0.05) or 200
+    receiver.answer = lambda letter: after(0.05)
     assert 0 < deliver_webhooks(now=NOW, seconds=0.2).delivered < 20
     deliver_webhooks(now=NOW)
     assert names(receiver) == [f"n{n}" for n in range(20)]
@@ -422,12 +429,12 @@ def test_lease_that_was_lost_changes_nothing_more(receiver: Receiver) -> None:
     """Whoever comes back after its lease was over finds it with another."""
     endpoint, _ = hook(receiver)
     happen("one")
-    delivery.number_webhooks(now=NOW)
+    number_webhooks(now=NOW)
     (late,) = delivery.claim_webhooks(endpoint_id=endpoint.pk, most=4, now=NOW)
     deliver_webhooks(now=NOW + delivery.LEASE)
     assert delivery.record_answer(claimed=late, answer=webhook_posting.Answer(500), now=NOW) == "delivered"
     assert (only().state, only().last_status) == ("delivered", 204)
-    assert sorted(WebhookAttempt.objects.values_list("status", flat=True)) == [204, 500]
+    assert set(WebhookAttempt.objects.values_list("status", flat=True)) == {204, 500}
 
 
 # Secrets
@@ -505,14 +512,10 @@ def test_endpoint_wants_what_there_is(events: list[str]) -> None:
 
 
 def test_address_has_one_endpoint() -> None:
-    for _ in range(2):
-        with_it = {"url": "https://example.com/", "events": ALL, "actor": None, "now": NOW}
-        if not WebhookEndpoint.objects.exists():
-            add_endpoint(**with_it)  # type: ignore[arg-type]
-            continue
-        with pytest.raises(UnableToHook) as refusal:
-            add_endpoint(**with_it)  # type: ignore[arg-type]
-        assert refusal.value.code == "known"
+    add_endpoint(url="https://example.com/", events=ALL, actor=None, now=NOW)
+    with pytest.raises(UnableToHook) as refusal:
+        add_endpoint(url="https://example.com/", events=["flag.opened"], actor=None, now=NOW)
+    assert refusal.value.code == "known"
 
 
 def test_without_the_setting_endpoints_are_public(settings: Settings) -> None:
@@ -537,7 +540,7 @@ def test_without_the_setting_a_name_that_leads_here_gets_nothing(settings: Setti
 def test_endpoint_that_is_off_gets_nothing_and_then_what_has_waited(receiver: Receiver) -> None:
     endpoint, _ = hook(receiver)
     happen("before", stream="referral:1")
-    delivery.number_webhooks(now=NOW)
+    number_webhooks(now=NOW)
     assert switch_endpoint_off(endpoint_id=endpoint.pk, now=NOW)
     assert not switch_endpoint_off(endpoint_id=endpoint.pk, now=NOW)
     happen("meanwhile", stream="referral:2")
@@ -608,7 +611,7 @@ def test_what_is_sent_again_waits_for_nobody_and_nobody_for_it(receiver: Receive
 def test_what_cannot_be_sent_again_says_why(receiver: Receiver) -> None:
     endpoint, _ = hook(receiver)
     happen("one")
-    delivery.number_webhooks(now=NOW)
+    number_webhooks(now=NOW)
 
     def refused() -> str:
         with pytest.raises(UnableToResend) as refusal:
@@ -658,7 +661,7 @@ def test_what_is_on_its_way_is_kept(receiver: Receiver) -> None:
 def test_what_waits_for_an_endpoint_that_stays_off_is_forgotten_too(receiver: Receiver) -> None:
     endpoint, _ = hook(receiver)
     happen("one")
-    delivery.number_webhooks(now=NOW)
+    number_webhooks(now=NOW)
     switch_endpoint_off(endpoint_id=endpoint.pk, now=NOW)
     assert empty_webhooks(before=NOW) == 0
     assert empty_webhooks(before=NOW + timedelta(seconds=1)) == 1
