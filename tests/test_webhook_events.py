@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -17,6 +19,7 @@ from pytest_django import Settings
 
 from accounts.models import User, WebhookEndpoint, WebhookEvent
 from accounts.operations import add_endpoint, number_webhooks, switch_endpoint_off, switch_endpoint_on
+from accounts.operations.webhooks.delivery import body_of
 from accounts.tasks import deliver_webhooks
 from credits.models import Coupon
 from credits.operations import NewCoupon, give_back, issue_coupons, redeem, remind_expiring
@@ -345,6 +348,20 @@ def test_events_name_nobody(staff: User) -> None:
     said = json.dumps(list(WebhookEvent.objects.values_list("key", "stream", "payload")))
     for word in ("@", "Carolina", "Fraud", "evidence", "reason", "4242"):
         assert word not in said
+
+
+def test_examples_of_the_documentation_have_the_fields_of_the_events(staff: User) -> None:
+    let_everything_happen(staff)
+    page = (Path(__file__).parent.parent / "docs" / "webhooks.md").read_text()
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+    assert [one["type"] for one in examples] == ALL
+    for one in examples:
+        assert one.keys() == json.loads(body_of(WebhookEvent.objects.filter(type=one["type"])[0])).keys()
+        for payload in payloads(one["type"]):
+            assert one["data"].keys() == payload.keys()
+            assert {name for name, value in payload.items() if isinstance(value, str)} <= {
+                name for name, value in one["data"].items() if isinstance(value, str)
+            }
 
 
 def test_amounts_are_plain_decimals_and_times_have_their_offset(staff: User) -> None:
