@@ -23,9 +23,9 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 from accounts.webhook_addresses import Target, UnableToReach, addresses_of, target_of
 
 FAULTS: tuple[tuple[type[BaseException], str], ...] = (
+    (NewConnectionError, "no connection"),
     (TimeoutError, "timeout"),
     (ConnectTimeoutError, "timeout"),
-    (NewConnectionError, "no connection"),
     (ssl.SSLError, "tls"),
     (ConnectionError, "connection lost"),
     (HTTPException, "no http"),
@@ -157,6 +157,8 @@ def _hung_up_after(seconds: float, connection: HTTPConnection) -> Iterator[None]
     timer.start()
     try:
         yield
+        if is_late.is_set():
+            raise TimeoutError  # the end of the connection was read as the end of the answer's head
     except (HTTPException, OSError) as fault:
         if is_late.is_set():
             raise TimeoutError from fault

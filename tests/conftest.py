@@ -28,6 +28,9 @@ OF_THE_DEVELOPER = (
     "STRIPE_SECRET_KEY",
     "STRIPE_WEBHOOK_SECRET",
     "STRIPE_API_BASE",
+    "WEBHOOKS_ALLOW_PRIVATE",
+    "WEBHOOKS_CA_FILE",
+    "WEBHOOKS_KEPT_DAYS",
 )
 
 # Before Django reads its settings. Two test runs at once in one tree need a REFERRAL_DATA_DIR each.

@@ -13,6 +13,11 @@ from accounts.models import (
     ParkedRow,
     RefusedFact,
     User,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+    WebhookSecret,
 )
 from billing.models import (
     GatewayCustomer,
@@ -63,6 +68,7 @@ def gather(people: range) -> None:
     runs = ImportRun.objects.bulk_create([ImportRun(kind="spend", started_at=NOW, finished_at=NOW) for _ in people])
     RefusedFact.objects.bulk_create([RefusedFact(run=run, code="id", message="", fact={}) for run in runs])
     ParkedRow.objects.bulk_create([parked_tracking(friend) for _, _, friend in who])
+    gather_webhooks(people)
     gather_credit(who)
     gather_spend(who, runs)
     gather_referrals(who)
@@ -94,6 +100,33 @@ def gather_accounts(who: list[tuple[int, User, User]]) -> None:
     )
     ApiKey.objects.bulk_create(
         [ApiKey(name="crowd", digest=f"{n:064x}", tail="tail", scopes=[], created_at=NOW) for n, _, _ in who]
+    )
+
+
+def gather_webhooks(people: range) -> None:
+    endpoints = WebhookEndpoint.objects.bulk_create(
+        [WebhookEndpoint(url=f"https://crowd.example.com/{n}", events=["flag.opened"], created_at=NOW) for n in people]
+    )
+    WebhookSecret.objects.bulk_create(
+        [
+            WebhookSecret(endpoint=endpoint, salt=f"{endpoint.pk:064x}", digest="0" * 64, tail="tail", created_at=NOW)
+            for endpoint in endpoints
+        ]
+    )
+    events = WebhookEvent.objects.bulk_create(
+        [
+            WebhookEvent(key=f"crowd-{n}", type="flag.opened", stream=f"crowd-{n}", payload={"n": n}, created_at=NOW)
+            for n in people
+        ]
+    )
+    deliveries = WebhookDelivery.objects.bulk_create(
+        [
+            WebhookDelivery(event=event, endpoint=endpoint, created_at=NOW, due_at=NOW, give_up_at=NOW)
+            for event, endpoint in zip(events, endpoints, strict=True)
+        ]
+    )
+    WebhookAttempt.objects.bulk_create(
+        [WebhookAttempt(delivery=delivery, at=NOW, status=500, milliseconds=9) for delivery in deliveries]
     )
 
 

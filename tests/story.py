@@ -10,19 +10,24 @@ from django.db import connection
 from djmoney.money import Money
 
 from accounts.facts import Refusal, Tally
-from accounts.models import EligibilityMove, KnownIdentifier, User
+from accounts.models import EligibilityMove, KnownIdentifier, User, WebhookEndpoint
 from accounts.operations import (
     Identity,
     Message,
     Parked,
+    add_endpoint,
     advance_run,
     create_api_key,
     finish_run,
+    number_webhooks,
     park,
     pass_verification,
+    rotate_secret,
     start_run,
+    webhooks,
     write_messages,
 )
+from accounts.webhook_posting import Answer
 from billing.gateways import Card, News
 from billing.models import PaymentMethod
 from billing.operations import LineFact, add_card, arrange_payment, record_spend, redeem_purchase
@@ -60,6 +65,7 @@ def told_story() -> Iterator[None]:
 def cause_everything() -> None:
     """Let happen whatever leaves a trace in the books, by the operations that do it."""
     staff = User.objects.create_user("staff@example.com", is_staff=True, created_at=JANUARY)
+    listen(staff)
     alice = register("alice")
     link = ReferralLink.objects.create(owner=alice, code="alices-link", created_at=JANUARY)
     for number, channel in enumerate(["link", "whatsapp"], start=1):
@@ -83,6 +89,25 @@ def cause_everything() -> None:
     disqualify(user_id=gus.pk, actor=staff, reason="Card theft.", now=NOW)
     settle(as_of=NOW, now=NOW)
     go_with_a_debt()
+    tell_those_who_listen()
+
+
+def listen(staff: User) -> None:
+    """Two endpoints: one of rewards, one of flags, whose secret was rotated."""
+    rewards = ["reward.granted", "reward.clawed_back"]
+    add_endpoint(url="https://rewards.example.com/", events=rewards, actor=staff, now=JANUARY)
+    flags, _ = add_endpoint(url="https://flags.example.com/", events=["flag.opened"], actor=None, now=JANUARY)
+    rotate_secret(endpoint_id=flags.pk, overlap=timedelta(days=1), now=JANUARY)
+
+
+def tell_those_who_listen() -> None:
+    """Each message is taken but the first of the flags, whose endpoint is gone by then."""
+    number_webhooks(now=NOW)
+    for endpoint in WebhookEndpoint.objects.order_by("pk"):
+        while claimed := webhooks.claim_webhooks(endpoint_id=endpoint.pk, most=100, now=NOW):
+            for one in claimed:
+                answer = Answer(410 if "flags" in endpoint.url else 204, milliseconds=5)
+                webhooks.record_answer(claimed=one, answer=answer, now=NOW)
 
 
 def leave_traces_of_accounts(alice: User, bob: User) -> None:

@@ -257,6 +257,16 @@ BREAKERS = {
     ),
     "referral_is_held_while_a_hold_is_open": Breaker("UPDATE referrals_referral SET held = NOT held"),
     "refusal_was_decided": Breaker("UPDATE referrals_referral SET refused_at = NULL WHERE refused_at IS NOT NULL"),
+    "webhook_numbers_have_no_gap": Breaker("UPDATE accounts_webhookevent SET sequence = 100 WHERE sequence = 1"),
+    "webhook_event_is_numbered_within_a_day": Breaker(
+        f"UPDATE accounts_webhookevent SET sequence = NULL, created_at = '{NOW - A_DAY - TICK}'"
+    ),
+    "webhook_delivery_is_tried_within_a_day": Breaker(
+        "UPDATE accounts_webhookdelivery SET state = 'pending', ended_at = NULL, due_at = "
+        f"'{NOW - A_DAY - TICK}' WHERE state = 'delivered'"
+    ),
+    "delivered_webhook_was_taken": Breaker("UPDATE accounts_webhookattempt SET status = 500 WHERE status = 204"),
+    "webhook_endpoint_has_its_secret": Breaker("UPDATE accounts_webhooksecret SET ends_at = now()"),
     "disqualification_was_decided": Breaker("DELETE FROM referrals_decision WHERE action = 'disqualify'"),
 }  # fmt: skip
 
@@ -384,6 +394,11 @@ def test_fact_in_another_form_is_found(change: str) -> None:
     [
         ("billing_spendbatch SET applied_at = NULL, received_at", "batch_is_applied_within_a_day"),
         ("referrals_referral SET tracked_at = NULL, created_at", "referral_is_tracked_within_a_day"),
+        ("accounts_webhookevent SET sequence = NULL, created_at", "webhook_event_is_numbered_within_a_day"),
+        (
+            "accounts_webhookdelivery SET state = 'pending', ended_at = NULL, due_at",
+            "webhook_delivery_is_tried_within_a_day",
+        ),
     ],
 )
 def test_what_has_come_may_wait_a_day(change: str, name: str) -> None:

@@ -76,6 +76,26 @@ ATTEMPTS = {
         SELECT 'spend', 'the same', now(), 0, 0, 0, 0, 0 FROM generate_series(1, 2)
     """,
     "there_is_one_clock": "INSERT INTO accounts_clockoffset (id, ahead) VALUES (2, '1 day')",
+    "webhooks_go_to_the_web": "UPDATE accounts_webhookendpoint SET url = 'ftp:' || url",
+    "an_endpoint_wants_something": "UPDATE accounts_webhookendpoint SET events = '[]'",
+    "an_endpoint_is_off_for_a_reason": "UPDATE accounts_webhookendpoint SET off_reason = '', switched_off_at = now()",
+    "an_endpoint_has_one_current_secret": "UPDATE accounts_webhooksecret SET ends_at = NULL",
+    "webhook_secret_is_not_kept": "UPDATE accounts_webhooksecret SET salt = 'x' || substr(salt, 2)",
+    "an_event_has_its_own_number_in_its_stream": "UPDATE accounts_webhookevent SET stream = 'the same', sequence = 1",
+    "webhook_events_are_numbered_from_one": "UPDATE accounts_webhookevent SET sequence = 0 WHERE sequence = 1",
+    "webhook_type_is_listed": "UPDATE accounts_webhookevent SET type = 'reward.lost'",
+    "webhook_event_has_a_key_and_a_stream": "UPDATE accounts_webhookevent SET stream = '' WHERE sequence = 1",
+    "a_test_is_for_one_endpoint": "UPDATE accounts_webhookevent SET type = 'webhook.test'",
+    "an_event_goes_to_an_endpoint_once": """
+        INSERT INTO accounts_webhookdelivery (event_id, endpoint_id, state, created_at, due_at, give_up_at, attempts,
+                                              lease, is_resent, error)
+        SELECT event_id, endpoint_id, 'pending', now(), now(), now(), 0, '', false, '' FROM accounts_webhookdelivery
+    """,
+    "delivery_state_is_listed": "UPDATE accounts_webhookdelivery SET state = 'lost' WHERE ended_at IS NOT NULL",
+    "delivery_has_ended_or_is_pending": "UPDATE accounts_webhookdelivery SET ended_at = NULL "
+    "WHERE state = 'delivered'",
+    "delivered_has_its_instant": "UPDATE accounts_webhookdelivery SET sent_at = NULL WHERE state = 'delivered'",
+    "attempt_was_answered_or_failed": "UPDATE accounts_webhookattempt SET error = 'tls'",
     # credits
     "coupon_is_in_dollars": "UPDATE credits_coupon SET currency = 'EUR'",
     "coupon_kind_is_listed": "UPDATE credits_coupon SET kind = 'gift' WHERE kind = 'trial'",
@@ -252,6 +272,14 @@ ATTEMPTS = {
 
 # Further ways to break a constraint that says more than one thing.
 FURTHER_ATTEMPTS = [
+    ("an_endpoint_is_off_for_a_reason", "UPDATE accounts_webhookendpoint SET off_reason = 'rain'"),
+    ("webhook_secret_is_not_kept", "UPDATE accounts_webhooksecret SET digest = 'whsec'"),
+    ("webhook_event_has_a_key_and_a_stream", """
+        UPDATE accounts_webhookevent SET key = '' WHERE id = (SELECT min(id) FROM accounts_webhookevent)
+    """),
+    ("a_test_is_for_one_endpoint", "UPDATE accounts_webhookevent SET only_for_id = 1"),
+    ("delivery_has_ended_or_is_pending", "UPDATE accounts_webhookdelivery SET state = 'pending', ended_at = now()"),
+    ("attempt_was_answered_or_failed", "UPDATE accounts_webhookattempt SET status = NULL"),
     ("card_leads_to_a_page_of_the_site_or_of_the_web", "UPDATE referrals_benefitcard SET link = '//example.com'"),
     ("card_leads_to_a_page_of_the_site_or_of_the_web", "UPDATE referrals_benefitcard SET link = 'javascript:x'"),
     ("coupon_of_a_registration_comes_once_and_once_more", """
@@ -285,6 +313,11 @@ TRIGGER_ATTEMPTS = {
         "UPDATE accounts_user SET registered_at = NULL WHERE account_id = 'bob'",
     ],
     ("accounts_user", "refuse_delete_of_registered"): ["DELETE FROM accounts_user WHERE account_id = 'bob'"],
+    ("accounts_webhookevent", "a_sequence_stays"): [
+        "UPDATE accounts_webhookevent SET sequence = sequence + 100",
+        "UPDATE accounts_webhookevent SET sequence = NULL",
+    ],
+    ("accounts_webhookattempt", "an_attempt_stays"): ["UPDATE accounts_webhookattempt SET status = 500"],
     ("billing_spendbatch", "batch_is_applied_once"): [
         "UPDATE billing_spendbatch SET applied_at = NULL",
         "UPDATE billing_spendbatch SET applied_at = applied_at + interval '1 second'",

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from accounts import webhook_addresses
 from accounts.webhook_addresses import UnableToReach, addresses_of, is_public, target_of
 from accounts.webhook_posting import Message, post
 from tests.receiving import certificate_for, receiving
@@ -106,7 +105,7 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str
         found = left.pop(0) if len(left) > 1 else left[0]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
-    monkeypatch.setattr(webhook_addresses.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return looked_up
 
 
