@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from allauth.core.internal.httpkit import get_client_ip
@@ -15,11 +15,18 @@ from django.http import HttpRequest
 from ninja import Schema
 from ninja.parser import Parser
 from ninja.security import HttpBearer
+from pydantic import StringConstraints
 
 from accounts import clock
 from accounts.models import ApiKey
 from accounts.operations import note_use
 from accounts.operations.api_keys import key_digest, may_come_from
+
+AccountId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+"""An account id in an address: what Postgres cannot hold does not reach it."""
+
+Word = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+"""An id or a name in a body."""
 
 WINDOW = 60
 """Seconds that a limit counts over."""

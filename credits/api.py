@@ -11,7 +11,7 @@ from ninja import Router, Schema
 from pydantic import PlainSerializer
 
 from accounts import clock
-from accounts.api_door import Key, Problem, ProblemOut
+from accounts.api_door import AccountId, Key, Problem, ProblemOut
 from accounts.models import ApiKey
 from credits.models import CreditAccount
 from credits.queries import credit_of_account
@@ -59,7 +59,7 @@ class CreditOut(Schema):
     response={200: CreditOut, (401, 403, 404, 422, 429): ProblemOut},
     summary="What credit an account has",
 )
-def get_credit(request: HttpRequest, account_id: str) -> CreditOut:
+def get_credit(request: HttpRequest, account_id: AccountId) -> CreditOut:
     """Return the usable balance, the usable coupons in their order of use, and the open debts, oldest first."""
     try:
         found = credit_of_account(account_id=account_id, now=clock.now())

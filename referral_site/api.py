@@ -15,6 +15,8 @@ from ninja.renderers import BaseRenderer
 from accounts.api_door import CHALLENGE, Problem, StrictParser
 from billing.api import router as spend
 from credits.api import router as credit
+from referrals.abuse_api import router as abuse
+from referrals.account_api import router as accounts
 
 DESCRIPTION = """
 Connects a billing system: it sends what its customers have paid, and asks what credit they have.
@@ -51,6 +53,8 @@ api = Api(
 )
 api.add_router("", spend)
 api.add_router("", credit)
+api.add_router("", accounts)
+api.add_router("", abuse)
 
 
 def answer(request: HttpRequest, problem: Problem) -> HttpResponse:

@@ -25,6 +25,8 @@ from billing.models import (
 )
 from credits.models import Coupon, CouponEntry, CreditAccount, Debt, DebtEntry, Redemption, RedemptionReturn
 from referrals.models import (
+    AbuseEvidence,
+    AbuseReport,
     BenefitCard,
     Clawback,
     Decision,
@@ -220,3 +222,10 @@ def gather_referrals(who: list[tuple[int, User, User]]) -> None:
         ]
     )
     DecisionReason.objects.bulk_create([DecisionReason(decision=decision, text="A crowd.") for decision in decisions])
+    reports = AbuseReport.objects.bulk_create(
+        [
+            AbuseReport(report_id=f"crowd-{n}", customer=friend, kind="other", flag=flag, received_at=NOW)
+            for flag, (n, _, friend) in zip(flags, who, strict=True)
+        ]
+    )
+    AbuseEvidence.objects.bulk_create([AbuseEvidence(report=report, content="A crowd.") for report in reports])

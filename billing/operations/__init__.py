@@ -15,10 +15,12 @@ from billing.operations.payment_methods import (
     start_card,
 )
 from billing.operations.spend import Receipt, SpendFact, record_spend
+from billing.operations.told_method import ToldMethod, record_told_method
 
 __all__ = [
     "Receipt",
     "SpendFact",
+    "ToldMethod",
     "UnableToChangePaymentMethod",
     "add_card",
     "arrange_payment",
@@ -28,6 +30,7 @@ __all__ = [
     "keep_rates",
     "receive_stripe_event",
     "record_spend",
+    "record_told_method",
     "remove_card",
     "save_card",
     "set_default_card",
