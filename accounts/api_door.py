@@ -49,7 +49,7 @@ class Problem(Exception):
 
 
 class ProblemOut(Schema):
-    """RFC 9457 problem details."""
+    """RFC 9457 problem details. `code` is stable; `errors` name what of the request is at fault."""
 
     type: str
     title: str
@@ -82,9 +82,9 @@ class Key(HttpBearer):
         key = ApiKey.objects.filter(digest=key_digest(token)).first()
         if key is None or not key.is_good_at(now) or not may_come_from(key=key, address=get_client_ip(request) or ""):
             raise Problem(401, "key", "The key is unknown, expired, revoked or not good from here.", headers=CHALLENGE)
+        count_call(request, key)
         if self.scope not in key.scopes:
             raise Problem(403, "scope", f"The key lacks the scope {self.scope}.")
-        count_call(request, key)
         note_use(key_id=key.pk, now=now)
         return key
 

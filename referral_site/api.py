@@ -10,19 +10,27 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.docs import Swagger
+from ninja.openapi.schema import OpenAPISchema
 from ninja.renderers import BaseRenderer
 
 from accounts.api_door import CHALLENGE, Problem, StrictParser
 from billing.api import router as spend
 from credits.api import router as credit
+from referral_site.api_description import described
 from referrals.abuse_api import router as abuse
 from referrals.account_api import router as accounts
 
 DESCRIPTION = """
-Connects a billing system: it sends what its customers have paid, and asks what credit they have.
+## How to call
 
-Amounts are decimals in strings, times are RFC 3339 with an offset. Errors are problem details (RFC 9457) with a stable
-`code`. A call that was answered may be sent again: what is known counts as duplicate.
+Every call has a key, made by the operator's staff for some scopes, as `Authorization: Bearer KEY`. What is left of the
+calls of this minute is said by `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (seconds); after too many
+`Retry-After` says how long to wait.
+
+Amounts are decimals in strings, times are RFC 3339 with an offset. A body is JSON of at most 8 MB. Errors are problem
+details (RFC 9457) with a stable `code`, and nothing has changed then. A call that was answered may be sent again: the
+same content under the same id is known, and other content is a conflict.
 """
 
 
@@ -34,7 +42,12 @@ class Renderer(BaseRenderer):
 
 
 class Api(NinjaAPI):
-    """Adds to every answer how many calls are left."""
+    """Adds to every answer how many calls are left, and to the description what every call may answer."""
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        schema: OpenAPISchema = super().get_openapi_schema(**options)
+        described(schema)
+        return schema
 
     def create_response(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().create_response(request, *args, **kwargs)
@@ -50,6 +63,7 @@ api = Api(
     urls_namespace="api",
     parser=StrictParser(),
     renderer=Renderer(),
+    docs=Swagger(settings={"deepLinking": False, "defaultModelsExpandDepth": -1}),
 )
 api.add_router("", spend)
 api.add_router("", credit)

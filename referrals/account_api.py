@@ -81,11 +81,11 @@ class AccountIn(Schema):
     account_type: Cell = Field(examples=["individual"], description="individual or enterprise")
     country: Cell = Field("", examples=["DE"])
     registered_at: Cell = Field(examples=["2026-01-05T09:00:00Z"])
-    referred_by: Cell = Field("", examples=[""], description="the referrer's account_id, as a fact")
+    referred_by: Cell = Field("", examples=["acct-7"], description="the referrer's account_id, as a fact")
     referral_code: Cell = Field("", examples=[""], description="what the customer gave at sign-up, instead")
-    verified: Flag = Field(False, description="whether this person has been verified")
-    identity: IdentityIn | None = None
-    payment_method: PaymentMethodIn | None = None
+    verified: Flag = Field(False, examples=[True], description="whether this person has been verified")
+    identity: IdentityIn | None = Field(default_factory=lambda: None)
+    payment_method: PaymentMethodIn | None = Field(default_factory=lambda: None)
 
     @model_validator(mode="after")
     def names_one_referrer(self) -> AccountIn:
@@ -116,7 +116,7 @@ class AccountChangeIn(Schema):
     # Without a default that the schema would name: what is not sent is not null.
     email: Cell = Field(default_factory=lambda: "", examples=["robert@example.com"])
     account_type: AccountType = Field(default_factory=lambda: AccountType.INDIVIDUAL, examples=["enterprise"])
-    verified: Flag = Field(default_factory=lambda: False)
+    verified: Flag = Field(default_factory=lambda: False, examples=[True])
     identity: IdentityIn = Field(default_factory=lambda: None)
     payment_method: PaymentMethodIn | None = Field(default_factory=lambda: None)
 
