@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,10 @@ from credits.api import router as credit
 from referral_site.api_description import described
 from referrals.abuse_api import router as abuse
 from referrals.account_api import router as accounts
+
+# Bytes of a body that is refused.
+MOST_UNUSED = 64 * 1024 * 1024
+PART = 64 * 1024
 
 DESCRIPTION = """
 ## How to call
@@ -71,8 +76,20 @@ api.add_router("", accounts)
 api.add_router("", abuse)
 
 
+def read_to_the_end(request: HttpRequest) -> None:
+    """Read what is left of a body that is not used, within reason.
+
+    A client that is still sending when the connection is closed sees that it broke, and not the answer.
+    """
+    left = MOST_UNUSED
+    with suppress(OSError):
+        while left > 0 and (part := request.read(min(left, PART))):
+            left -= len(part)
+
+
 def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
     """Return a problem as application/problem+json."""
+    read_to_the_end(request)
     content = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
