@@ -11,10 +11,15 @@ from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
-from django.db.models import Q, QuerySet
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import clock
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline, ask_first
@@ -33,7 +38,9 @@ from accounts.models import (
 )
 from accounts.operations import (
     Identity,
+    UnableToCreateKey,
     UnableToVerify,
+    create_api_key,
     decide_verification,
     pass_verification,
     refuse_verification,
@@ -269,9 +276,31 @@ class KnownIdentifierAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
 
 
+FIELDS_AT_FAULT = {"name": "name", "scope": "scopes", "network": "networks", "expiry": "expires_at"}
+
+
+class ApiKeyForm(forms.Form):
+    """What a key may do, from where and until when."""
+
+    name = forms.CharField(max_length=100, help_text="Whose key it is.")
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope, scope) for scope in ApiKey.Scope.values], widget=forms.CheckboxSelectMultiple
+    )
+    networks = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Address ranges that it is good from, one a line, such as 203.0.113.0/24. Empty: from everywhere.",
+    )
+    expires_at = forms.DateTimeField(
+        required=False,
+        widget=forms.DateTimeInput(format="%Y-%m-%dT%H:%M", attrs={"type": "datetime-local"}),
+        help_text="Empty: it is good until it is revoked.",
+    )
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    """Keys of billing systems. `manage.py create_api_key` makes one."""
+    """Keys of billing systems: made here or by `manage.py create_api_key`, and shown that once."""
 
     list_display = ("name", "tail", "scopes", "networks", "created_at", "expires_at", "revoked_at", "last_used_at")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
@@ -289,6 +318,45 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     )
     ordering = ("-pk",)
     actions = ("revoke",)
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm("accounts.add_apikey")
+
+    @method_decorator([never_cache, sensitive_post_parameters(), csrf_protect])
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask what the key may do, make it, and show it on the answer: nobody sees it again."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = ApiKeyForm(request.POST if request.method == "POST" else None)
+        made, secret = self.make(request, form) if form.is_valid() else (None, "")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Your new API key" if made else "Add API key",
+            "form": form,
+            "made": made,
+            "secret": secret,
+            "media": self.media + form.media,
+            "opts": self.model._meta,
+        }
+        return TemplateResponse(request, "admin/api_key.html", context)
+
+    def make(self, request: HttpRequest, form: ApiKeyForm) -> tuple[ApiKey | None, str]:
+        """Make the key, or say in the form why not."""
+        answer = form.cleaned_data
+        try:
+            return create_api_key(
+                name=answer["name"],
+                scopes=answer["scopes"],
+                networks=answer["networks"].split(),
+                expires_at=answer["expires_at"],
+                actor=request.user if isinstance(request.user, User) else None,
+                now=clock.now(),
+            )
+        except UnableToCreateKey as refusal:
+            form.add_error(FIELDS_AT_FAULT[refusal.code], str(refusal))
+            return None, ""
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.change_apikey")

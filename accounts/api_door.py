@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from django.conf import settings
@@ -14,12 +14,19 @@ from django.http import HttpRequest
 from ninja import Schema
 from ninja.parser import Parser
 from ninja.security import HttpBearer
+from pydantic import StringConstraints
 
 from accounts import clock
 from accounts.models import ApiKey
 from accounts.operations import note_use
 from accounts.operations.api_keys import key_digest, may_come_from
 from accounts.visitors import visitor_address
+
+AccountId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+"""An account id in an address: what Postgres cannot hold does not reach it."""
+
+Word = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+"""An id or a name in a body."""
 
 WINDOW = 60
 """Seconds that a limit counts over."""
@@ -42,7 +49,7 @@ class Problem(Exception):
 
 
 class ProblemOut(Schema):
-    """RFC 9457 problem details."""
+    """RFC 9457 problem details. `code` is stable; `errors` name what of the request is at fault."""
 
     type: str
     title: str
@@ -69,15 +76,20 @@ class Key(HttpBearer):
         super().__init__()
         self.scope = scope
 
+    def __call__(self, request: HttpRequest) -> ApiKey | None:
+        """Read the header. Ninja's own reading logs one that it does not understand, and with it the key."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        return self.authenticate(request, token) if scheme.lower() == "bearer" else None
+
     def authenticate(self, request: HttpRequest, token: str) -> ApiKey:
         """Return the key. One answer for every key that is not good, so that it tells nobody why."""
         now = clock.now()
         key = ApiKey.objects.filter(digest=key_digest(token)).first()
         if key is None or not key.is_good_at(now) or not may_come_from(key=key, address=visitor_address(request) or ""):
             raise Problem(401, "key", "The key is unknown, expired, revoked or not good from here.", headers=CHALLENGE)
+        count_call(request, key)
         if self.scope not in key.scopes:
             raise Problem(403, "scope", f"The key lacks the scope {self.scope}.")
-        count_call(request, key)
         note_use(key=key, now=now)
         return key
 

@@ -20,7 +20,11 @@ class MethodOnFile:
 
     @property
     def is_arranged(self) -> bool:
-        return self.method.gateway == PaymentMethod.Gateway.STAFF
+        return self.method.is_outside
+
+    @property
+    def is_told(self) -> bool:
+        return self.method.gateway == PaymentMethod.Gateway.BILLING
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ def removal(*, customer_id: int, method_id: int, now: datetime) -> Removal:
         raise PaymentMethod.DoesNotExist
     left = [one for one in on_file if one is not going[0]]
     was_usable = not going[0].has_expired
-    newest = max((one.method for one in left), key=lambda method: (method.added_at, method.pk), default=None)
+    newest = max(
+        (one.method for one in left if not one.is_told), key=lambda method: (method.added_at, method.pk), default=None
+    )
     return Removal(
         one=going[0],
         next_default=newest if going[0].method.is_default else None,

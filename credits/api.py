@@ -11,7 +11,7 @@ from ninja import Path, Router, Schema
 from pydantic import PlainSerializer
 
 from accounts import clock
-from accounts.api_door import Key, Problem, ProblemOut
+from accounts.api_door import AccountId, Key, Problem, ProblemOut
 from accounts.models import ApiKey
 from credits.models import CreditAccount
 from credits.queries import credit_of_account

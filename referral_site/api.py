@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 from ninja.renderers import BaseRenderer
 
@@ -19,17 +21,28 @@ from billing.redemption_api import router as redemptions
 from credits.api import router as credit
 from credits.list_api import router as coupon_lists
 from referrals.list_api import router as referral_lists
+from referral_site.api_description import described
+from referrals.abuse_api import router as abuse
+from referrals.account_api import router as accounts
+
+# Bytes of a body that is refused.
+MOST_UNUSED = 64 * 1024 * 1024
+PART = 64 * 1024
 
 DESCRIPTION = """
-Connects a billing system: it sends what its customers have paid, and asks what credit they have.
+## How to call
 
-Amounts are decimals in strings, times are RFC 3339 with an offset. Errors are problem details (RFC 9457) with a stable
-`code`. A call that was answered may be sent again: what is known counts as duplicate.
+Every call has a key, made by the operator's staff for some scopes, as `Authorization: Bearer KEY`. What is left of the
+calls of this minute is said by `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (seconds); after too many
+`Retry-After` says how long to wait.
+
+Amounts are decimals in strings, times are RFC 3339 with an offset. A body is JSON of at most 8 MB. Errors are problem
+details (RFC 9457) with a stable `code`, and nothing has changed then. A call that was answered may be sent again: the
+same content under the same id is known, and other content is a conflict.
 """
 
 
 PROBLEM_TYPE = "application/problem+json"
-PROBLEM_SCHEMA = "#/components/schemas/ProblemOut"
 
 
 class Renderer(BaseRenderer):
@@ -40,23 +53,18 @@ class Renderer(BaseRenderer):
 
 
 class Api(NinjaAPI):
-    """Adds to every answer how many calls are left, and says in its schema how a problem is written."""
+    """Adds to every answer how many calls are left, and to the description what every call may answer."""
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        schema: OpenAPISchema = super().get_openapi_schema(**options)
+        described(schema)
+        return schema
 
     def create_response(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().create_response(request, *args, **kwargs)
         for name, value in getattr(request, "api_limits", {}).items():
             response.headers[name] = value
         return response
-
-    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
-        """Return the schema, in which every answer has the type that it comes with: ninja knows one for all."""
-        schema = super().get_openapi_schema(**options)
-        for operation in (one for path in schema["paths"].values() for one in path.values()):
-            for response in operation["responses"].values():
-                content = response.get("content", {})
-                if content.get(Renderer.media_type, {}).get("schema") == {"$ref": PROBLEM_SCHEMA}:
-                    content[PROBLEM_TYPE] = content.pop(Renderer.media_type)
-        return schema
 
 
 api = Api(
@@ -66,16 +74,31 @@ api = Api(
     urls_namespace="api",
     parser=StrictParser(),
     renderer=Renderer(),
+    docs=Swagger(settings={"deepLinking": False, "defaultModelsExpandDepth": -1}),
 )
 api.add_router("", spend)
 api.add_router("", redemptions)
 api.add_router("", credit)
 api.add_router("", coupon_lists)
 api.add_router("", referral_lists)
+api.add_router("", accounts)
+api.add_router("", abuse)
+
+
+def read_to_the_end(request: HttpRequest) -> None:
+    """Read what is left of a body that is not used, within reason.
+
+    A client that is still sending when the connection is closed sees that it broke, and not the answer.
+    """
+    left = MOST_UNUSED
+    with suppress(OSError):
+        while left > 0 and (part := request.read(min(left, PART))):
+            left -= len(part)
 
 
 def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
     """Return a problem as application/problem+json."""
+    read_to_the_end(request)
     content = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,

@@ -18,6 +18,8 @@ from accounts.models import User
 from accounts.operations import UnableToAddPaymentMethod, UnableToMoveEligibility
 from billing.operations import arrange_payment, clear_payment_methods
 from referrals.models import (
+    AbuseEvidence,
+    AbuseReport,
     BenefitCard,
     Clawback,
     Decision,
@@ -392,6 +394,31 @@ class DecisionReasonAdmin(ReadOnlyAdmin):
     list_select_related = ("decision",)
     search_fields = ("text__icontains",)
     ordering = ("-pk",)
+
+
+@admin.register(AbuseReport)
+class AbuseReportAdmin(ReadOnlyAdmin):
+    """What accounts were reported for from outside; the hold is decided on as a flag."""
+
+    list_display = ("report_id", "kind", "customer", "flag", "received_at")
+    list_filter = ("kind",)
+    list_select_related = ("customer", "flag")
+    search_fields = ("report_id__exact", "customer__account_id__exact", "customer__email__istartswith")
+    ordering = ("-pk",)
+
+
+@admin.register(AbuseEvidence)
+class AbuseEvidenceAdmin(ReadOnlyAdmin):
+    """What speaks for reports of abuse."""
+
+    list_display = ("report", "customer")
+    list_select_related = ("report__customer",)
+    search_fields = ("report__report_id__exact", "report__customer__account_id__exact")
+    ordering = ("-pk",)
+
+    @admin.display
+    def customer(self, evidence: AbuseEvidence) -> str:
+        return evidence.report.customer.account_id
 
 
 class TermsForm(ModelForm):

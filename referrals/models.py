@@ -416,6 +416,56 @@ class FraudFlag(models.Model):
         return self.rule
 
 
+class AbuseReport(models.Model):
+    """Something that an account was reported for from outside, under the reporter's own id.
+
+    `flag` is the hold that it opened, or that was open for such a report, on the account's own referral; empty where
+    nobody has referred the account. `content_digest` tells the same report sent again from another with its id.
+    """
+
+    class Kind(models.TextChoices):
+        CARD_THEFT = "card_theft"
+        FRAUD = "fraud"
+        MINING = "mining"
+        ILLEGAL_ACTIVITY = "illegal_activity"
+        OTHER = "other"
+
+    report_id = models.CharField(max_length=100, unique=True, db_collation="C")
+    customer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="abuse_reports")
+    kind = models.CharField(max_length=16, choices=Kind)
+    flag = models.ForeignKey(
+        FraudFlag, null=True, blank=True, on_delete=models.PROTECT, related_name="reports", db_index=False
+    )
+    content_digest = models.CharField(max_length=64, db_collation="C")
+    received_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="abuse_kind_is_listed",
+                condition=Q(kind__in=["card_theft", "fraud", "mining", "illegal_activity", "other"]),
+            ),
+            models.CheckConstraint(name="abuse_report_has_its_id", condition=~Q(report_id="")),
+        ]
+        triggers = append_only()
+
+    def __str__(self) -> str:
+        return self.report_id
+
+
+class AbuseEvidence(models.Model):
+    """What a report of abuse says, which retention and erasure may empty."""
+
+    report = models.OneToOneField(AbuseReport, on_delete=models.PROTECT, primary_key=True, related_name="evidence")
+    content = models.JSONField()
+
+    class Meta:
+        verbose_name_plural = "abuse evidence"
+
+    def __str__(self) -> str:
+        return str(self.report_id)
+
+
 ACTIONS_ON_REFERRALS = ["hold", "note", "release", "refuse", "lift_refusal"]
 ACTIONS_ON_CUSTOMERS = ["disqualify", "reinstate", "switch_link_off", "switch_link_on", "move_eligibility"]
 

@@ -39,6 +39,8 @@ from credits.models import (
     RedemptionReturn,
 )
 from referrals.models import (
+    AbuseEvidence,
+    AbuseReport,
     BenefitCard,
     Clawback,
     Decision,
@@ -268,3 +270,10 @@ def gather_referrals(who: list[tuple[int, User, User]]) -> None:
         ]
     )
     DecisionReason.objects.bulk_create([DecisionReason(decision=decision, text="A crowd.") for decision in decisions])
+    reports = AbuseReport.objects.bulk_create(
+        [
+            AbuseReport(report_id=f"crowd-{n}", customer=friend, kind="other", flag=flag, received_at=NOW)
+            for flag, (n, _, friend) in zip(flags, who, strict=True)
+        ]
+    )
+    AbuseEvidence.objects.bulk_create([AbuseEvidence(report=report, content="A crowd.") for report in reports])

@@ -30,7 +30,15 @@ from accounts.operations import (
 from accounts.webhook_posting import Answer
 from billing.gateways import Card, News
 from billing.models import PaymentMethod
-from billing.operations import LineFact, add_card, arrange_payment, record_spend, redeem_purchase
+from billing.operations import (
+    LineFact,
+    ToldMethod,
+    add_card,
+    arrange_payment,
+    record_spend,
+    record_told_method,
+    redeem_purchase,
+)
 from billing.operations.payment_methods import record_news, remember_name, take_card_off
 from credits.operations.redemptions import redeem
 from credits.operations.returns import give_back
@@ -44,6 +52,7 @@ from referrals.operations import (
     release_flag,
     settle,
 )
+from referrals.operations.abuse import ToldAbuse, report_abuse
 from referrals.operations.enterprise import grant_enterprise_difference
 from referrals.tally import Visit
 from tests import pristine
@@ -128,10 +137,12 @@ def pay_in_every_way(alice: User, bob: User) -> None:
     take_card_off(customer_id=alice.pk, method_id=gone.pk, now=NOW)
     arrange_payment(customer_id=alice.pk, now=NOW)
     for customer in (alice, bob):
+        told = ToldMethod(JANUARY, None, f"told-of-{customer.account_id}")
+        record_told_method(customer_id=customer.pk, told=told, now=NOW)
         name = f"cus_{customer.account_id}"
         remember_name(customer_id=customer.pk, gateway="stripe", token=name, now=NOW)
-        told = {"event_id": f"evt_{name}", "event_type": "customer.updated", "news": News()}
-        record_news(gateway="stripe", now=NOW, **told)  # type: ignore[arg-type]
+        event: dict[str, Any] = {"event_id": f"evt_{name}", "event_type": "customer.updated", "news": News()}
+        record_news(gateway="stripe", now=NOW, **event)
 
 
 def pay_lines_with_credit() -> None:
@@ -214,4 +225,6 @@ def doubt(dans: Referral, eves: Referral, staff: User) -> None:
     flag = open_flag(referral_id=dans.pk, rule="same card", severity="hold", evidence={}, **by)
     release_flag(flag_id=flag.pk, **by)
     open_flag(referral_id=dans.pk, rule="same device", severity="hold", evidence={}, **by)
+    for name in ("dan", "alice"):
+        report_abuse(told=ToldAbuse(f"report-on-{name}", name, "mining", "A hot machine."), now=NOW)
     refuse(referral_id=eves.pk, actor=staff, reason="Fraud.", now=day(2, 1))

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.facts import Refusal, Tally
-from accounts.models import RefusedFact, User, WebhookEndpoint
+from accounts.models import ApiKey, RefusedFact, User, WebhookEndpoint
 from accounts.operations import advance_run, start_run
 from billing.models import SpendEvent
 from credits.models import Coupon, CouponEntry, Debt, DebtEntry, RedemptionReturn
@@ -113,7 +113,7 @@ def test_rows_are_written_by_operations_only(desk: Client, model: type[models.Mo
         return
     row = model._default_manager.latest("pk")
     assert desk.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
-    if model not in (ProgrammeTerms, BenefitCard, WebhookEndpoint):
+    if model not in (ProgrammeTerms, BenefitCard, ApiKey, WebhookEndpoint):
         assert desk.get(page(model, "add")).status_code == 403
     if model is not BenefitCard:
         assert desk.post(page(model, "change", row.pk), {}).status_code == 403

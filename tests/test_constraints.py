@@ -192,6 +192,10 @@ ATTEMPTS = {
     "last_four_are_four_digits": "UPDATE billing_paymentmethod SET last_four = '42'",
     "removed_payment_method_is_no_default": "UPDATE billing_paymentmethod SET removed_at = now() WHERE is_default",
     "card_has_its_expiry": "UPDATE billing_paymentmethod SET expires_at = NULL WHERE gateway = 'sandbox'",
+    "a_billing_system_tells_of_one_payment_method": "UPDATE billing_paymentmethod SET "
+    "customer_id = (SELECT min(customer_id) FROM billing_paymentmethod) WHERE gateway = 'billing'",
+    "what_a_billing_system_tells_of_is_no_default": "UPDATE billing_paymentmethod SET is_default = true "
+    "WHERE gateway = 'billing'",
     "a_gateways_customer_is_one_of_ours": "UPDATE billing_gatewaycustomer SET token = 'the same', closed_at = now()",
     "a_gateway_knows_a_customer_by_one_name": """
         INSERT INTO billing_gatewaycustomer (customer_id, gateway, token, opened_at)
@@ -258,6 +262,8 @@ ATTEMPTS = {
     "flag_severity_is_listed": "UPDATE referrals_fraudflag SET severity = 'hint'",
     "flag_outcome_is_listed": "UPDATE referrals_fraudflag SET outcome = 'lost' WHERE closed_at IS NOT NULL",
     "closed_flag_has_its_outcome": "UPDATE referrals_fraudflag SET outcome = '' WHERE closed_at IS NOT NULL",
+    "abuse_kind_is_listed": "UPDATE referrals_abusereport SET kind = 'rudeness'",
+    "abuse_report_has_its_id": "UPDATE referrals_abusereport SET report_id = '' WHERE flag_id IS NULL",
     "decision_is_about_a_referral_or_a_customer": "UPDATE referrals_decision SET customer_id = actor_id "
     "WHERE referral_id IS NOT NULL",
     "decision_action_is_of_a_referral_or_of_a_customer": "UPDATE referrals_decision SET action = 'forget'",
@@ -297,6 +303,7 @@ FURTHER_ATTEMPTS = [
     ("payment_token_is_no_card_number", "UPDATE billing_paymentmethod SET token = '' WHERE gateway = 'staff'"),
     ("card_has_its_expiry", "UPDATE billing_paymentmethod SET expiry_month = 13 WHERE gateway = 'sandbox'"),
     ("card_has_its_expiry", "UPDATE billing_paymentmethod SET expires_at = now() WHERE gateway = 'staff'"),
+    ("card_has_its_expiry", "UPDATE billing_paymentmethod SET expiry_month = 1 WHERE gateway = 'billing'"),
     ("decision_action_is_of_a_referral_or_of_a_customer", """
         UPDATE referrals_decision SET customer_id = actor_id, referral_id = NULL WHERE action = 'refuse'
     """),

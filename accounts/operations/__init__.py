@@ -44,6 +44,7 @@ from accounts.operations.registration import (
 from accounts.operations.runs import UnableToAdvanceRun, advance_run, finish_run, start_run
 from accounts.operations.second_factor import remove_second_factors
 from accounts.operations.statistics import analyse_grown_tables
+from accounts.operations.told import UnableToRegister, record_person, record_unverified, record_verified, register_told
 from accounts.operations.verification import (
     Identity,
     Submission,
@@ -89,6 +90,7 @@ __all__ = [
     "UnableToHook",
     "UnableToMoveEligibility",
     "UnableToResend",
+    "UnableToRegister",
     "UnableToSignUp",
     "UnableToVerify",
     "add_endpoint",
@@ -126,8 +128,12 @@ __all__ = [
     "parked_keys",
     "pass_verification",
     "post",
+    "record_person",
+    "record_unverified",
+    "record_verified",
     "refuse_verification",
     "register",
+    "register_told",
     "remember_address",
     "remember_identifier",
     "remove_payment_method",

@@ -73,9 +73,7 @@ def import_accounts(
     imports of accounts, and the sign-ups that give way. Raises UnableToAdvanceRun.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql.ONE_AT_A_TIME)
-        cursor.execute(sql.STAGE)
-        cursor.copy_expert(sql.COPY, _Lines(facts))
+        stage(cursor, facts)
         parked = _register_all_but_poison(cursor, now)
         tally = _tally(_verdicts(cursor)) + Tally(refused=len(parked))
         if run is not None:
@@ -84,6 +82,13 @@ def import_accounts(
         if run is not None:
             advance_run(run=run, lines_done=lines_done, tally=tally, refusals=parked)
     return tally
+
+
+def stage(cursor: Any, facts: Iterable[AccountFact]) -> None:
+    """Put facts where they are judged; other imports of accounts wait until the transaction ends."""
+    cursor.execute(sql.ONE_AT_A_TIME)
+    cursor.execute(sql.STAGE)
+    cursor.copy_expert(sql.COPY, _Lines(facts))
 
 
 class _Lines:
@@ -125,7 +130,7 @@ def _register_all_but_poison(cursor: Any, now: datetime) -> list[Refusal]:
     def register(lines: Sequence[int] | None = None) -> None:
         if lines is not None:
             cursor.execute(sql.LEAVE_OUT_OTHERS, {"lines": list(lines)})
-        if user_ids := _register_accepted(cursor, now):
+        if user_ids := register_staged(cursor, now):
             accounts_registered.send(sender=User, user_ids=user_ids, now=now)
 
     try:
@@ -150,8 +155,11 @@ def _park(cursor: Any, poison: Sequence[tuple[AccountFact, Exception]], now: dat
     return park_facts(kind=kind, sound=again, poison=poison, now=now)
 
 
-def _register_accepted(cursor: Any, now: datetime) -> Sequence[int]:
-    """Judge what is staged and insert what is accepted; return the pks of the new users, in order of the file."""
+def register_staged(cursor: Any, now: datetime) -> Sequence[int]:
+    """Judge what is staged and insert what is accepted; return the pks of the new users, in order of the file.
+
+    The caller tells the apps above.
+    """
     while True:
         try:
             with transaction.atomic():

@@ -75,9 +75,7 @@ def submit_verification(
     the demo's. Locks the User. Raises UnableToVerify: identity, number, name, unregistered, passed, in_review.
     """
     digest = identity_digest(submission.identity)
-    number = _normalised(submission.identity.number)
-    if len(number) < SHORTEST_NUMBER:
-        raise UnableToVerify("number")
+    tail = number_tail(submission.identity)
     if not submission.legal_name.strip():
         raise UnableToVerify("name")
     with transaction.atomic():
@@ -90,7 +88,7 @@ def submit_verification(
             "legal_name": submission.legal_name.strip(),
             "country": submission.identity.country,
             "document_kind": submission.identity.document_kind,
-            "number_tail": number[-TAIL:],
+            "number_tail": tail,
             "submitted_at": now,
             "submitted_digest": digest,
             "submitted_type": submission.account_type,
@@ -132,7 +130,7 @@ def pass_verification(*, user_id: int, identity: Identity, account_type: str, no
     digest = identity_digest(identity)
     with transaction.atomic():
         _lock_unless_passed(user_id, as_type=account_type)
-        return _let_pass(user_id, digest, account_type, now, **OF_NO_DOCUMENT)
+        return let_pass(user_id, digest, account_type, now, **OF_NO_DOCUMENT)
 
 
 @retried
@@ -159,6 +157,14 @@ def identity_digest(identity: Identity) -> str:
     if not all(parts):
         raise UnableToVerify("identity")
     return keyed_digest("|".join(parts))
+
+
+def number_tail(identity: Identity) -> str:
+    """Return what is kept of a document's number in plain. Raises UnableToVerify: number."""
+    number = _normalised(identity.number)
+    if len(number) < SHORTEST_NUMBER:
+        raise UnableToVerify("number")
+    return number[-TAIL:]
 
 
 def _normalised(part: str) -> str:
@@ -192,7 +198,7 @@ def _lock_submitted(verification_id: int) -> IdentityVerification:
 
 def _pass_submitted(submitted: IdentityVerification, *, actor: User | None, now: datetime) -> IdentityVerification:
     user_id, account_type = submitted.customer_id, submitted.submitted_type
-    verification = _let_pass(
+    verification = let_pass(
         user_id, submitted.submitted_digest, account_type, now, decided_at=now, decided_by=actor, refusal_reason=""
     )
     _tell(submitted, "passed", "", now)
@@ -222,7 +228,7 @@ def _tell(submitted: IdentityVerification, outcome: str, reason: str, now: datet
     write_messages(messages=[message], now=now)
 
 
-def _let_pass(user_id: int, digest: str, account_type: str, now: datetime, **recorded: object) -> IdentityVerification:
+def let_pass(user_id: int, digest: str, account_type: str, now: datetime, **recorded: object) -> IdentityVerification:
     """Record it with all that it brings. The caller has locked the User."""
     verification = _record_passed(user_id, digest, account_type, now, **recorded)
     remember_identifier(kind=KnownIdentifier.Kind.IDENTITY, digest=digest, customer_id=user_id, now=now)

@@ -28,13 +28,18 @@ class PaymentMethod(models.Model):
 
     `token` names it at its gateway. `fingerprint` is the gateway's own: the same whoever enters the card. A card is
     usable before `expires_at`, the first instant after its month of expiry. What staff have arranged with a customer
-    (`gateway` staff) has no end. Removed, it stays as a fact.
+    (`gateway` staff) has no end; what the billing system has told of (`billing`) has the end that it told, if any, and
+    is never the default. Removed, it stays as a fact.
     """
 
     class Gateway(models.TextChoices):
         SANDBOX = "sandbox"
         STRIPE = "stripe"
         STAFF = "staff"
+        BILLING = "billing"
+
+    OUTSIDE = (Gateway.STAFF, Gateway.BILLING)
+    """What no gateway of ours keeps: nothing is charged there, and the customer does not take it off here."""
 
     customer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="payment_methods")
     gateway = models.CharField(max_length=8, choices=Gateway)
@@ -58,7 +63,7 @@ class PaymentMethod(models.Model):
                 fields=["customer"], condition=Q(is_default=True), name="a_customer_has_one_default_payment_method"
             ),
             models.CheckConstraint(
-                name="payment_gateway_is_listed", condition=Q(gateway__in=["sandbox", "stripe", "staff"])
+                name="payment_gateway_is_listed", condition=Q(gateway__in=["sandbox", "stripe", "staff", "billing"])
             ),
             models.CheckConstraint(
                 name="payment_token_is_no_card_number",
@@ -75,11 +80,21 @@ class PaymentMethod(models.Model):
                 condition=Q(
                     gateway="staff", expiry_month__isnull=True, expiry_year__isnull=True, expires_at__isnull=True
                 )
+                | Q(gateway="billing", expiry_month__isnull=True, expiry_year__isnull=True)
                 | (
-                    ~Q(gateway="staff")
+                    ~Q(gateway__in=["staff", "billing"])
                     & Q(expiry_month__isnull=False, expiry_year__isnull=False, expires_at__isnull=False)
                     & Q(expiry_month__gte=1, expiry_month__lte=12, expiry_year__gte=2000, expiry_year__lte=2999)
                 ),
+            ),
+            models.UniqueConstraint(
+                fields=["customer"],
+                condition=Q(gateway="billing", removed_at__isnull=True),
+                name="a_billing_system_tells_of_one_payment_method",
+            ),
+            models.CheckConstraint(
+                name="what_a_billing_system_tells_of_is_no_default",
+                condition=~Q(gateway="billing") | Q(is_default=False),
             ),
         ]
         triggers = [
@@ -91,6 +106,10 @@ class PaymentMethod(models.Model):
 
     def __str__(self) -> str:
         return f"{self.gateway} {self.brand} {self.last_four}".rstrip()
+
+    @property
+    def is_outside(self) -> bool:
+        return self.gateway in self.OUTSIDE
 
     def is_usable(self, at: datetime) -> bool:
         return self.removed_at is None and (self.expires_at is None or at < self.expires_at)

@@ -19,11 +19,13 @@ from billing.operations.payment_methods import (
 from billing.operations.purchases import LineFact, preview_purchase, redeem_purchase, return_of_purchase
 from billing.operations.spend import Receipt, SpendFact, record_spend
 from billing.queries.checkout import UnableToOrder
+from billing.operations.told_method import ToldMethod, record_told_method
 
 __all__ = [
     "LineFact",
     "Receipt",
     "SpendFact",
+    "ToldMethod",
     "UnableToChangePaymentMethod",
     "UnableToFinish",
     "UnableToOrder",
@@ -42,6 +44,7 @@ __all__ = [
     "receive_stripe_event",
     "record_spend",
     "redeem_purchase",
+    "record_told_method",
     "remove_card",
     "return_of_purchase",
     "save_card",

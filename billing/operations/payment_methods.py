@@ -31,14 +31,14 @@ MOST_METHODS = 10
 
 
 class UnableToChangePaymentMethod(Exception):
-    """The method is not on this customer's file (`unknown`), or it is staff's to take off (`arranged`)."""
+    """The method is not on this customer's file (`unknown`), or it is not theirs to change (`arranged`)."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
 
 
-class _Unregistered(Exception):
+class Unregistered(Exception):
     """There is no registered account with this id."""
 
 
@@ -77,7 +77,7 @@ def remove_card(*, customer_id: int, method_id: int, now: datetime) -> None:
     method = PaymentMethod.objects.on_file().filter(customer_id=customer_id, pk=method_id).first()
     if method is None:
         raise UnableToChangePaymentMethod("unknown")
-    if method.gateway == PaymentMethod.Gateway.STAFF:
+    if method.is_outside:
         raise UnableToChangePaymentMethod("arranged")
     gateway_named(method.gateway).forget(token=method.token)
     take_card_off(customer_id=customer_id, method_id=method_id, now=now)
@@ -96,7 +96,7 @@ def clear_payment_methods(*, customer_id: int, now: datetime) -> bool:
 def forget_cards(*, methods: Sequence[PaymentMethod]) -> None:
     """Have the gateways forget cards that were taken off file. Outside any transaction."""
     for method in methods:
-        if method.gateway != PaymentMethod.Gateway.STAFF:
+        if not method.is_outside:
             _forget(method.gateway, method.token)
 
 
@@ -142,8 +142,8 @@ def add_card(*, customer_id: int, gateway: str, card: Card, now: datetime) -> Pa
         if method.removed_at is not None:
             raise UnableToTakeCard("removed")
         if is_new:
-            _remember(method, now)
-            _keep_file(user, now)
+            remember(method, now)
+            keep_file(user, now)
         return method
 
 
@@ -152,6 +152,8 @@ def set_default_card(*, customer_id: int, method_id: int, now: datetime) -> bool
     """Make a method the default; return False where it is. Locks the User. Raises UnableToChangePaymentMethod."""
     with transaction.atomic():
         chosen = _one_of(_lock_file_if_any(customer_id, now), method_id)
+        if chosen.gateway == PaymentMethod.Gateway.BILLING:
+            raise UnableToChangePaymentMethod("arranged")
         if chosen.is_default:
             return False
         _make_default(chosen)
@@ -165,7 +167,7 @@ def take_card_off(*, customer_id: int, method_id: int, now: datetime) -> None:
     Locks the User.
     """
     with transaction.atomic():
-        user, methods = _lock_file(customer_id, now)
+        user, methods = lock_file(customer_id, now)
         going = [method for method in methods if method.pk == method_id]
         _take_off(user, methods, going, now)
 
@@ -189,13 +191,13 @@ def arrange_payment(*, customer_id: int, now: datetime) -> bool:
     """
     with transaction.atomic():
         try:
-            user, methods = _lock_file(customer_id, now)
-        except _Unregistered:
+            user, methods = lock_file(customer_id, now)
+        except Unregistered:
             raise UnableToAddPaymentMethod from None
         if any(method.gateway == PaymentMethod.Gateway.STAFF for method in methods):
             return False
-        _record_arrangement(user, now, is_default=not methods)
-        _keep_file(user, now)
+        _record_arrangement(user, now, is_default=not any(method.is_default for method in methods))
+        keep_file(user, now)
         return True
 
 
@@ -255,14 +257,14 @@ def _forget(gateway: str, token: str) -> None:
         logger.warning("%s did not answer, and still keeps %s", gateway, token)
 
 
-def _lock_file(customer_id: int, now: datetime) -> tuple[User, list[PaymentMethod]]:
+def lock_file(customer_id: int, now: datetime) -> tuple[User, list[PaymentMethod]]:
     """Lock the customer, and return what is on file after that, the newest first."""
     # Two changes of one file at once, as a removal and a new default: the second waits, and reads what the first has
     # left.
     accounts = User.objects.get_queryset().registered().filter(pk=customer_id)
     user = accounts.select_for_update(no_key=True, of=("self",)).first()
     if user is None:
-        raise _Unregistered
+        raise Unregistered
     methods = _read_file(customer_id)
     fact_at = user.payment_method_added_at if user.payment_method_expires_at is None else None
     if fact_at and all(method.expires_at for method in methods):
@@ -274,8 +276,8 @@ def _lock_file(customer_id: int, now: datetime) -> tuple[User, list[PaymentMetho
 def _lock_open_file(customer_id: int, now: datetime) -> tuple[User, list[PaymentMethod]]:
     """The same, of an account that may get a card. Raises UnableToTakeCard."""
     try:
-        user, methods = _lock_file(customer_id, now)
-    except _Unregistered:
+        user, methods = lock_file(customer_id, now)
+    except Unregistered:
         raise UnableToTakeCard("unregistered") from None
     if user.closed_at:
         raise UnableToTakeCard("unregistered")
@@ -285,8 +287,8 @@ def _lock_open_file(customer_id: int, now: datetime) -> tuple[User, list[Payment
 def _lock_file_if_any(customer_id: int, now: datetime) -> list[PaymentMethod]:
     """The same, and nothing of an account that is not there."""
     try:
-        return _lock_file(customer_id, now)[1]
-    except _Unregistered:
+        return lock_file(customer_id, now)[1]
+    except Unregistered:
         return []
 
 
@@ -299,7 +301,7 @@ def _read_file(customer_id: int) -> list[PaymentMethod]:
     )
 
 
-def _keep_file(user: User, now: datetime) -> None:
+def keep_file(user: User, now: datetime) -> None:
     """Let the User say what is on file. The caller has locked it."""
     methods = _read_file(user.pk)
     ends = [method.expires_at for method in methods if method.expires_at]
@@ -341,9 +343,10 @@ def _take_off(user: User, methods: list[PaymentMethod], going: list[PaymentMetho
     gone = {method.pk for method in going}
     PaymentMethod.objects.filter(pk__in=gone).update(removed_at=now, is_default=False)
     left = [method for method in methods if method.pk not in gone]
-    if left and not any(method.is_default for method in left):
-        _make_default(left[0])
-    _keep_file(user, now)
+    possible = [method for method in left if method.gateway != PaymentMethod.Gateway.BILLING]
+    if possible and not any(method.is_default for method in possible):
+        _make_default(possible[0])
+    keep_file(user, now)
 
 
 def _is_first(gateway: str, event_id: str, event_type: str, now: datetime) -> bool:
@@ -363,12 +366,12 @@ def _record_card(gateway: str, news: News, card: Card, now: datetime) -> None:
         if owner and news.is_new:
             _add_told(owner.customer_id, gateway, card, now)
         return
-    user, methods = _lock_file(known.customer_id, now)
+    user, methods = lock_file(known.customer_id, now)
     if known.pk in [method.pk for method in methods]:
         PaymentMethod.objects.filter(pk=known.pk).update(**_told_of(card))
         known.fingerprint = card.fingerprint
-        _remember(known, now)
-        _keep_file(user, now)
+        remember(known, now)
+        keep_file(user, now)
 
 
 def _add_told(customer_id: int, gateway: str, card: Card, now: datetime) -> None:
@@ -380,7 +383,7 @@ def _add_told(customer_id: int, gateway: str, card: Card, now: datetime) -> None
 
 def _record_gone_cards(gateway: str, told: PaymentMethodQuerySet, now: datetime) -> None:
     for owner in sorted(set(told.filter(gateway=gateway).values_list("customer_id", flat=True))):
-        user, methods = _lock_file(owner, now)
+        user, methods = lock_file(owner, now)
         gone = set(told.filter(gateway=gateway).values_list("pk", flat=True))
         _take_off(user, methods, [method for method in methods if method.pk in gone], now)
 
@@ -396,7 +399,7 @@ def _told_of(card: Card) -> dict[str, object]:
     }
 
 
-def _remember(method: PaymentMethod, now: datetime) -> None:
+def remember(method: PaymentMethod, now: datetime) -> None:
     if method.fingerprint:
         digest = card_digest(gateway=method.gateway, fingerprint=method.fingerprint)
         kind = KnownIdentifier.Kind.CARD

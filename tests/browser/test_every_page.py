@@ -16,8 +16,8 @@ from tests.site_map import routes, view_of, views_without_a_page
 WIDTHS = (320, 390, 768, 1440, 2560)
 # In both themes, on a phone and on a desk, with everything unfolded and as it comes.
 AXE_RUNS = (("light", 390, True), ("dark", 1440, False))
-# Django's own pages and Swagger's are not ours to judge.
-NOT_OURS = ("/admin/", "/api/")
+# Django's own pages are not ours to judge.
+NOT_OURS = ("/admin/",)
 # Its policy lets no script run, so that a browser would wait for axe for ever.
 WITHOUT_SCRIPT = "demo:mail_page"
 UNFOLD = "document.querySelectorAll('details').forEach(details => { details.open = true })"
