@@ -1,5 +1,6 @@
 """Every write of billing."""
 
+from billing.operations.disputes import UnableToRecordDispute, record_dispute
 from billing.operations.exchange_rates import keep_rates
 from billing.operations.payment_methods import (
     UnableToChangePaymentMethod,
@@ -14,20 +15,27 @@ from billing.operations.payment_methods import (
     set_default_card,
     start_card,
 )
+from billing.operations.refunds import finish_refunds, refund_order
 from billing.operations.spend import Receipt, SpendFact, record_spend
+from billing.refunding import UnableToRefund
 
 __all__ = [
     "Receipt",
     "SpendFact",
     "UnableToChangePaymentMethod",
+    "UnableToRecordDispute",
+    "UnableToRefund",
     "add_card",
     "arrange_payment",
     "clear_file",
     "clear_payment_methods",
+    "finish_refunds",
     "forget_cards",
     "keep_rates",
     "receive_stripe_event",
+    "record_dispute",
     "record_spend",
+    "refund_order",
     "remove_card",
     "save_card",
     "set_default_card",
