@@ -48,6 +48,7 @@ app.conf.beat_schedule = {
     "pay_bonuses": job("referrals.tasks.pay_bonuses", crontab(minute="2-59/10")),
     "expire_coupons": job("referrals.tasks.expire_coupons", crontab(minute="4-59/10")),
     "claw_back": job("referrals.tasks.claw_back", crontab(minute="6-59/10")),
+    "finish_orders": job("billing.tasks.finish_orders", crontab()),
     "deliver_outbox": job("accounts.tasks.deliver_outbox", crontab()),
     "remind_expiring": job("credits.tasks.remind_expiring", crontab(minute="8", hour="7")),
     "empty_outbox": job("accounts.tasks.empty_outbox", crontab(minute="28", hour="4")),

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import wraps
 from typing import ParamSpec, Protocol, TypeVar
 
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
+from djmoney.money import Money
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -83,6 +85,23 @@ class UnableToReachGateway(Exception):
         super().__init__(_("Our payment provider does not answer at the moment. Nothing has changed: try again soon."))
 
 
+class UnableToCharge(Exception):
+    """The gateway said that it has not charged a card, and will not: `declined` by the bank, or `refused` by itself."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class UnableToRefund(Exception):
+    """The gateway said that it does not give this back: `refused`."""
+
+    code = "refused"
+
+    def __init__(self) -> None:
+        super().__init__(self.code)
+
+
 class UnableToTrustEvent(Exception):
     """An event that was not signed by the gateway, not lately, or that cannot be read; `code` is signature or form."""
 
@@ -95,6 +114,10 @@ class Gateway(Protocol):
     """Somebody who keeps cards. Nothing is asked of them inside a database transaction."""
 
     name: str
+    least: Decimal
+    """What is less, in US dollars, it does not charge."""
+    most: Decimal
+    """Nor what is more."""
 
     def form_targets(self) -> Sequence[str]:
         """Origins outside the site to which its page leads a form that adds a card (CSP: form-action)."""
@@ -113,6 +136,24 @@ class Gateway(Protocol):
 
     def forget(self, *, token: str) -> None:
         """Keep a card no longer; nothing where it is gone already. Raises UnableToReachGateway."""
+
+    def charge(self, *, customer: str, token: str, amount: Money, key: str, description: str) -> str:
+        """Take an amount from a card, once for each key, and return the name of the charge.
+
+        Raises UnableToCharge, and UnableToReachGateway where the outcome is not known: `find_charge` asks it back.
+        """
+
+    def find_charge(self, *, customer: str, key: str, since: datetime) -> str | None:
+        """Return the name of the charge that was made by this key since then, or None where there is none.
+
+        Raises UnableToCharge where it was declined, UnableToReachGateway where that is not known.
+        """
+
+    def refund(self, *, charge_id: str, amount: Money, key: str) -> str:
+        """Give back an amount of a charge, once for each key, and return the name of the refund.
+
+        Raises UnableToRefund, and UnableToReachGateway where the outcome is not known: then ask by the same key again.
+        """
 
 
 def outside_transactions(ask: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

@@ -1,19 +1,32 @@
-"""A gateway for trying things out: it knows test numbers only, and keeps nothing.
+"""A gateway for trying things out: it knows test numbers only, and takes no money.
 
-Its page is ours, and takes the number, since there is nothing real to protect; the number goes no further than
-`slip_for`, which turns it into the name of a test card.
+What it has charged and given back it writes down, as a real one does, in tables of its own (`SandboxCharge`,
+`SandboxRefund`). Its page is ours, and takes the number, since there is nothing real to protect; the number goes no
+further than `slip_for`, which turns it into the name of a test card.
 """
 
 import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 
 from django.core import signing
+from django.db import transaction
 from django.urls import reverse
+from djmoney.money import Money
 
-from billing.gateways.interface import Card, UnableToTakeCard, outside_transactions
+from billing.gateways.interface import (
+    Card,
+    UnableToCharge,
+    UnableToReachGateway,
+    UnableToRefund,
+    UnableToTakeCard,
+    outside_transactions,
+)
+from billing.models import SandboxCharge, SandboxRefund
 
 SALT = "billing.gateways.sandbox"
 SLIP_LASTS = 600
@@ -27,6 +40,10 @@ class Outcome(Enum):
     SHARED = "shared"
     DECLINED = "declined"
     EXPIRED = "expired"
+    NOT_CHARGED = "not-charged"
+    """It comes on file, and is declined when it is to pay."""
+    UNANSWERED = "unanswered"
+    """It pays, but the answer is lost on its way."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,8 @@ SANDBOX_CARDS = (
     SandboxCard("4000000000009235", "visa", Outcome.SHARED),
     SandboxCard("4000000000000002", "visa", Outcome.DECLINED),
     SandboxCard("4000000000000069", "visa", Outcome.EXPIRED),
+    SandboxCard("4000000000000341", "visa", Outcome.NOT_CHARGED),
+    SandboxCard("4000000000000119", "visa", Outcome.UNANSWERED),
 )
 
 
@@ -60,6 +79,8 @@ class Sandbox:
     """The gateway of development and demo."""
 
     name = "sandbox"
+    least = Decimal("0.01")
+    most = Decimal("9999999999.99")
 
     def form_targets(self) -> Sequence[str]:
         """Its page is one of ours."""
@@ -86,7 +107,7 @@ class Sandbox:
         if known_card.outcome in (Outcome.DECLINED, Outcome.EXPIRED):
             raise UnableToTakeCard(known_card.outcome.value)
         return Card(
-            token=f"sandbox-{secrets.token_hex(12)}",
+            token=f"sandbox-{known_card.outcome.value}-{secrets.token_hex(12)}",
             brand=known_card.brand,
             last_four=known_card.last_four,
             expiry_month=slip["month"],
@@ -97,6 +118,58 @@ class Sandbox:
     @outside_transactions
     def forget(self, *, token: str) -> None:
         """Nothing was kept."""
+
+    @outside_transactions
+    def charge(self, *, customer: str, token: str, amount: Money, key: str, description: str) -> str:
+        """Write down what becomes of it, once for each key; the token says which test card it is."""
+        charge, is_new = SandboxCharge.objects.get_or_create(
+            key=key,
+            defaults={"token": token, "amount": amount.amount, "outcome": "declined" if _declines(token) else "made"},
+        )
+        if (charge.token, charge.amount) != (token, amount):
+            raise UnableToCharge("refused")
+        if is_new and token.startswith(f"sandbox-{Outcome.UNANSWERED.value}-"):
+            raise UnableToReachGateway
+        return _name_of(charge)
+
+    @outside_transactions
+    def find_charge(self, *, customer: str, key: str, since: datetime) -> str | None:
+        """Return what was written down under the key."""
+        charge = SandboxCharge.objects.filter(key=key).first()
+        return _name_of(charge) if charge else None
+
+    @outside_transactions
+    def refund(self, *, charge_id: str, amount: Money, key: str) -> str:
+        """Write down what goes back, once for each key, and never more than was taken."""
+        with transaction.atomic():
+            charges = SandboxCharge.objects.select_for_update(no_key=True, of=("self",))
+            charge = charges.filter(key=charge_id.removeprefix(CHARGE)).first()
+            if charge is None or charge.outcome != "made":
+                raise UnableToRefund
+            refund, is_new = SandboxRefund.objects.get_or_create(
+                key=key, defaults={"charge": charge, "amount": amount.amount}
+            )
+            if (refund.charge_id, refund.amount) != (charge.pk, amount):
+                raise UnableToRefund
+            if is_new:
+                charge.refunded += amount
+                if charge.refunded > charge.amount:
+                    raise UnableToRefund
+                charge.save(update_fields=["refunded"])
+        return f"sandbox-refund-{key}"
+
+
+CHARGE = "sandbox-charge-"
+
+
+def _declines(token: str) -> bool:
+    return token.startswith(f"sandbox-{Outcome.NOT_CHARGED.value}-")
+
+
+def _name_of(charge: SandboxCharge) -> str:
+    if charge.outcome == "declined":
+        raise UnableToCharge("declined")
+    return f"{CHARGE}{charge.key}"
 
 
 def slip_for(number: str, *, month: int, year: int) -> str:

@@ -6,7 +6,9 @@ and the strict Content-Security-Policy stays closed but for one place, where a f
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -14,12 +16,15 @@ from urllib.parse import urlsplit
 
 import stripe
 from django.conf import settings
+from djmoney.money import Money
 
 from billing.gateways.interface import (
     Card,
     News,
     ToldDispute,
+    UnableToCharge,
     UnableToReachGateway,
+    UnableToRefund,
     UnableToTakeCard,
     UnableToTrustEvent,
     outside_transactions,
@@ -34,6 +39,9 @@ TOLERANCE = 300
 
 DISPUTES = {"needs_response": "open", "under_review": "open", "lost": "lost", "won": "won"}
 """What the statuses of a dispute come to; the others (`warning_…`, `prevented`) take no money back."""
+
+SKEW = timedelta(days=1)
+"""How far our clock and Stripe's may be apart when a charge is looked for."""
 
 ENTRY = re.compile(r"cs_[A-Za-z0-9_]{1,200}")
 
@@ -56,10 +64,30 @@ def in_our_words(ask: Callable[Parameters, Result]) -> Callable[Parameters, Resu
     return asked
 
 
+@contextmanager
+def charging() -> Iterator[None]:
+    """Tell what Stripe has said no to from what it may have done: only the former is certain.
+
+    By 400 and 404 Stripe says that it has not begun; a key in use or reused (409, `idempotency_error`), a fault of its
+    own or silence say nothing of the kind.
+    """
+    try:
+        yield
+    except stripe.CardError as fault:
+        raise UnableToCharge("declined") from fault
+    except stripe.InvalidRequestError as fault:
+        raise UnableToCharge("refused") from fault
+    except stripe.StripeError as fault:
+        raise UnableToReachGateway from fault
+
+
 class Stripe:
     """The gateway of production."""
 
     name = "stripe"
+    # Stripe's smallest charge in US dollars, and eight digits of cents.
+    least = Decimal("0.50")
+    most = Decimal("999999.99")
 
     def __init__(self) -> None:
         base = {"api": settings.STRIPE_API_BASE} if settings.STRIPE_API_BASE else {}
@@ -124,6 +152,64 @@ class Stripe:
         if self._look_at(token) is not None:
             self._client.v1.payment_methods.detach(token)
 
+    @outside_transactions
+    def charge(self, *, customer: str, token: str, amount: Money, key: str, description: str) -> str:
+        """Confirm a PaymentIntent, without the customer at hand; return its id.
+
+        Our key is Stripe's idempotency key, which it remembers for a day, and stands in the metadata, by which the
+        intent is found ever after.
+        """
+        wanted: Any = {
+            "amount": _cents(amount),
+            "currency": "usd",
+            "customer": customer,
+            "payment_method": token,
+            "payment_method_types": ["card"],
+            "confirm": True,
+            "off_session": True,
+            "description": description,
+            "metadata": {"key": key},
+        }
+        options: Any = {"idempotency_key": key}
+        with charging():
+            return self._outcome(self._client.v1.payment_intents.create(wanted, options))
+
+    @outside_transactions
+    @in_our_words
+    def find_charge(self, *, customer: str, key: str, since: datetime) -> str | None:
+        """Look for our key among the customer's PaymentIntents; Stripe's search would lag behind."""
+        wanted: Any = {"customer": customer, "created": {"gte": int((since - SKEW).timestamp())}, "limit": 100}
+        for intent in self._client.v1.payment_intents.list(wanted).auto_paging_iter():
+            if _key_of(intent) == key:
+                return self._outcome(intent)
+        return None
+
+    @outside_transactions
+    @in_our_words
+    def refund(self, *, charge_id: str, amount: Money, key: str) -> str:
+        """Refund a part of a PaymentIntent; what was refunded by this key is found by it, however long ago."""
+        of_it: Any = {"payment_intent": charge_id, "limit": 100}
+        for known in self._client.v1.refunds.list(of_it).auto_paging_iter():
+            if _key_of(known) == key:
+                return _refunded(known)
+        wanted: Any = {"payment_intent": charge_id, "amount": _cents(amount), "metadata": {"key": key}}
+        options: Any = {"idempotency_key": key}
+        try:
+            return _refunded(self._client.v1.refunds.create(wanted, options))
+        except (stripe.InvalidRequestError, stripe.CardError) as fault:
+            raise UnableToRefund from fault
+
+    def _outcome(self, intent: stripe.PaymentIntent) -> str:
+        """Return the intent's id if it has taken the money. What waits for the customer ends here: nobody comes."""
+        match intent.status:
+            case "succeeded":
+                return intent.id
+            case "processing":
+                raise UnableToReachGateway
+            case "requires_action" | "requires_confirmation" | "requires_capture":
+                self._client.v1.payment_intents.cancel(intent.id)
+        raise UnableToCharge("declined")
+
     def read_event(self, payload: bytes, *, signature: str) -> dict[str, Any]:
         """Return an event that Stripe has signed lately. Raises UnableToTrustEvent."""
         try:
@@ -177,7 +263,7 @@ class Stripe:
         state, intent = DISPUTES.get(dispute.status), dispute.payment_intent
         if state is None or dispute.currency != "usd":
             return News()
-        key = intent.metadata.get("key", "") if isinstance(intent, stripe.PaymentIntent) else ""
+        key = _key_of(intent) if isinstance(intent, stripe.PaymentIntent) else ""
         names = (str(dispute.charge), str(getattr(intent, "id", intent or "")))
         return News(dispute=ToldDispute(dispute_id, names, key, Decimal(dispute.amount) / 100, state))
 
@@ -198,6 +284,22 @@ class Stripe:
             if fault.http_status == 404:
                 return False
             raise
+
+
+def _cents(amount: Money) -> int:
+    return int(amount.amount * 100)
+
+
+def _key_of(known: stripe.PaymentIntent | stripe.Refund) -> str:
+    """Return the key of ours that an object was made by."""
+    told: Any = known.metadata or {}
+    return str(told["key"]) if "key" in told else ""
+
+
+def _refunded(refund: stripe.Refund) -> str:
+    if refund.status in ("failed", "canceled"):
+        raise UnableToRefund
+    return refund.id
 
 
 def _news_of(method: stripe.PaymentMethod, *, is_new: bool = False) -> News:

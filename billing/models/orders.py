@@ -165,8 +165,9 @@ class OrderCoupon(models.Model):
 class Charge(models.Model):
     """The cash of an order, as asked of a gateway under an idempotency key of ours.
 
-    ASKED: the outcome is not known yet, and is asked back by the key, never guessed. MADE may become UNDONE: what was
-    charged went back whole, since the order could not be finished. `gateway_id` names it at the gateway.
+    ASKED: the outcome is not known yet, and is asked back by the key, never guessed. MADE may become UNDOING, since the
+    order could not be finished: what was charged goes back whole; then it is UNDONE. `gateway_id` names it at the
+    gateway.
     """
 
     class State(models.TextChoices):
@@ -174,6 +175,7 @@ class Charge(models.Model):
         MADE = "made", _("made")
         DECLINED = "declined", _("declined")
         NOT_MADE = "not_made", _("not made")
+        UNDOING = "undoing", _("being undone")
         UNDONE = "undone", _("undone")
 
     order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="charge")
@@ -191,7 +193,7 @@ class Charge(models.Model):
             models.CheckConstraint(name="charge_is_above_zero", condition=Q(amount__gt=0) & ~Q(key="")),
             models.CheckConstraint(
                 name="charge_that_was_made_has_its_name",
-                condition=~Q(state__in=["made", "undone"]) | ~Q(gateway_id=""),
+                condition=~Q(state__in=["made", "undoing", "undone"]) | ~Q(gateway_id=""),
             ),
             models.CheckConstraint(
                 name="charge_is_answered_or_asked",
@@ -202,6 +204,7 @@ class Charge(models.Model):
                 fields=["gateway_id"], condition=~Q(gateway_id=""), name="a_gateways_charge_is_ours_once"
             ),
         ]
+        indexes = [models.Index(fields=["id"], name="charges_to_undo", condition=Q(state="undoing"))]
         triggers = [
             *kept(),
             pgtrigger.ReadOnly(

@@ -2,6 +2,7 @@
 
 from billing.operations.disputes import UnableToRecordDispute, record_dispute
 from billing.operations.exchange_rates import keep_rates
+from billing.operations.orders import UnableToFinish, check_out, finish_orders, pay_order, place_order
 from billing.operations.payment_methods import (
     UnableToChangePaymentMethod,
     add_card,
@@ -17,21 +18,28 @@ from billing.operations.payment_methods import (
 )
 from billing.operations.refunds import finish_refunds, refund_order
 from billing.operations.spend import Receipt, SpendFact, record_spend
+from billing.queries.checkout import UnableToOrder
 from billing.refunding import UnableToRefund
 
 __all__ = [
     "Receipt",
     "SpendFact",
     "UnableToChangePaymentMethod",
+    "UnableToFinish",
+    "UnableToOrder",
     "UnableToRecordDispute",
     "UnableToRefund",
     "add_card",
     "arrange_payment",
+    "check_out",
     "clear_file",
     "clear_payment_methods",
+    "finish_orders",
     "finish_refunds",
     "forget_cards",
     "keep_rates",
+    "pay_order",
+    "place_order",
     "receive_stripe_event",
     "record_dispute",
     "record_spend",

@@ -15,6 +15,7 @@ from accounts.retries import retried
 from billing.gateways import ToldDispute
 from billing.models import Charge, Dispute, DisputeLine, Order, Refund, SpendType
 from billing.operations.order_reversals import Reversed, record_reversals
+from billing.operations.orders import pay_order
 from billing.operations.refunds import finish_refunds_of, lock_order
 from billing.proportions import divide
 from billing.queries.refunds import lines_left

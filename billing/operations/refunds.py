@@ -99,7 +99,7 @@ def ask_refund(
 
 @retried
 def record_refund(*, refund_id: int, gateway_id: str, now: datetime) -> Refund:
-    """Record that the cash is back: credit and trial return to their coupons, and spend is reversed, in one transaction.
+    """Record that the cash is back; with it credit and trial return to their coupons, and spend is reversed.
 
     Once: the conditional UPDATE decides. Locks the Order, then the CreditAccount, then the spend events' keys.
     """

@@ -103,11 +103,15 @@ INVARIANTS = (
     ),
     Invariant(
         "redemption_takes_credit_alone",
-        "No redemption takes from a trial, which is no credit.",
+        "A redemption takes from a trial, which is no credit, only at our own checkout, and from nothing else then.",
         """
-        SELECT entry.id AS entry, entry.redemption_id AS redemption, coupon.id AS coupon, coupon.kind
-        FROM credits_couponentry AS entry JOIN credits_coupon AS coupon ON coupon.id = entry.coupon_id
-        WHERE entry.type = 'REDEEM' AND coupon.kind = 'trial'
+        SELECT entry.id AS entry, redemption.id AS redemption, redemption.redemption_id AS named,
+               coupon.id AS coupon, coupon.kind
+        FROM credits_couponentry AS entry
+        JOIN credits_coupon AS coupon ON coupon.id = entry.coupon_id
+        JOIN credits_redemption AS redemption ON redemption.id = entry.redemption_id
+        WHERE entry.type = 'REDEEM' AND (coupon.kind = 'trial')
+              <> (redemption.source = 'console' AND redemption.redemption_id LIKE '%%-trial')
         """,
     ),
     Invariant(

@@ -143,7 +143,7 @@ INVARIANTS = (
     ),
     Invariant(
         "disputes_of_a_line_are_its_spends",
-        "The spend of a line is charged back by what was disputed of it, and that is reversed where the dispute is won.",
+        "The spend of a line is charged back by what was disputed of it, and back again where a dispute is won.",
         """
         WITH disputed AS (
             SELECT line_id, sum(back.amount) AS taken, sum(back.amount) FILTER (WHERE dispute.state = 'won') AS won

@@ -1,0 +1,58 @@
+"""Orders of a customer with a card, through the operations that the checkout calls."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from accounts.models import User
+from billing.gateways import Card
+from billing.models import Order, PaymentMethod
+from billing.operations import add_card, check_out
+from billing.queries.checkout import Quote, Wanted, quote
+from credits.models import Coupon
+from credits.operations import NewCoupon, issue_coupons
+from tests.facts import NOW, day
+
+ISSUED, EXPIRES = day(10, 1), day(12, 1)
+
+
+def give_card(user: User, outcome: str = "accepted", *, token: str = "") -> PaymentMethod:
+    """Put a card of the sandbox on file that is charged with this outcome."""
+    name = token or f"sandbox-{outcome}-{user.account_id}"
+    card = Card(name, "visa", "4242", 12, 2030, f"of {user.account_id}")
+    return add_card(customer_id=user.pk, gateway="sandbox", card=card, now=NOW)
+
+
+def give_credit(user: User, amount: str, *, expires_at: datetime = EXPIRES, kind: str = "goodwill") -> Coupon:
+    """Issue a coupon, of credit as staff do by default."""
+    source = f"{user.account_id}:{Coupon.objects.count()}"
+    new = NewCoupon(user.pk, kind, None, source, amount, ISSUED, expires_at)  # type: ignore[arg-type]
+    issue_coupons(coupons=[new], now=NOW)
+    return Coupon.objects.get(source=source)
+
+
+def wanted(**quantities: int) -> list[Wanted]:
+    """So many of each product; a `_` stands for the `-` in its code."""
+    return [Wanted(code.replace("_", "-"), quantity) for code, quantity in quantities.items()]
+
+
+def quoted(user: User, *, without: Collection[int] = (), at: datetime = NOW, **quantities: int) -> Quote:
+    return quote(customer_id=user.pk, wanted=wanted(**quantities), without=without, now=at)
+
+
+def terms_of(
+    user: User, *, key: str = "a-button", without: Collection[int] = (), at: datetime, **quantities: int
+) -> Any:
+    """What `check_out` is told of an order that the customer has just been shown."""
+    seen = quoted(user, without=without, at=at, **quantities).seen
+    chosen = wanted(**quantities)
+    return {"customer_id": user.pk, "key": key, "wanted": chosen, "without": without, "seen": seen, "now": at}
+
+
+def buy(
+    user: User, *, key: str = "a-button", without: Collection[int] = (), at: datetime = NOW, **quantities: int
+) -> Order:
+    """Order what the customer has just been shown."""
+    return check_out(**terms_of(user, key=key, without=without, at=at, **quantities))
