@@ -1,6 +1,7 @@
 """Every write of billing."""
 
 from billing.operations.catalogue import UnableToSetPrice, set_price
+from billing.operations.disputes import UnableToRecordDispute, record_dispute
 from billing.operations.exchange_rates import keep_rates
 from billing.operations.orders import UnableToFinish, check_out, finish_orders, pay_order, place_order
 from billing.operations.payment_methods import (
@@ -16,8 +17,10 @@ from billing.operations.payment_methods import (
     set_default_card,
     start_card,
 )
+from billing.operations.refunds import finish_refunds, refund_order
 from billing.operations.spend import Receipt, SpendFact, record_spend
 from billing.queries.checkout import UnableToOrder
+from billing.refunding import UnableToRefund
 
 __all__ = [
     "Receipt",
@@ -26,18 +29,23 @@ __all__ = [
     "UnableToFinish",
     "UnableToOrder",
     "UnableToSetPrice",
+    "UnableToRecordDispute",
+    "UnableToRefund",
     "add_card",
     "arrange_payment",
     "check_out",
     "clear_file",
     "clear_payment_methods",
     "finish_orders",
+    "finish_refunds",
     "forget_cards",
     "keep_rates",
     "pay_order",
     "place_order",
     "receive_stripe_event",
+    "record_dispute",
     "record_spend",
+    "refund_order",
     "remove_card",
     "save_card",
     "set_default_card",
