@@ -13,6 +13,7 @@ from billing.models import (
     SpendEvent,
     WaitingReversal,
 )
+from billing.refund_admin import OrderAdmin as OrderAdmin  # so that its pages are registered
 
 CUSTOMER = ("customer__account_id__exact", "customer__email__istartswith")
 
