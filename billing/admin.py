@@ -21,6 +21,7 @@ from billing.models import (
     WaitingReversal,
 )
 from billing.operations import UnableToSetPrice, set_price
+from billing.refund_admin import OrderAdmin as OrderAdmin  # so that its pages are registered
 
 CUSTOMER = ("customer__account_id__exact", "customer__email__istartswith")
 

@@ -184,7 +184,7 @@ def test_gateway_that_refuses_leaves_everything_as_it_was(alice: User, order: Or
 
 def test_refund_that_failed_counts_for_nothing(order: Order) -> None:
     SandboxCharge.objects.update(refunded=order.cash)
-    refund(order, (1, "0.02"))
+    assert refund(order, (1, "17")).state == "failed"
     SandboxCharge.objects.update(refunded=0)
     assert parts(refund(order, key="again")) == (Decimal("31.99"), 20, 300)
 

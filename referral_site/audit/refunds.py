@@ -96,10 +96,11 @@ INVARIANTS = (
             SELECT order_id, sum(credit) AS credit, sum(trial) AS trial
             FROM billing_refund WHERE state = 'done' GROUP BY order_id
         ), wanted AS (
-            SELECT number AS redemption_id, credit AS amount
+            SELECT number AS redemption_id, refunded.credit AS amount
             FROM refunded JOIN billing_order AS ordered ON ordered.id = order_id
             UNION ALL
-            SELECT number || '-trial', trial FROM refunded JOIN billing_order AS ordered ON ordered.id = order_id
+            SELECT number || '-trial', refunded.trial
+            FROM refunded JOIN billing_order AS ordered ON ordered.id = order_id
         ), given AS (
             SELECT redemption.redemption_id, sum(back.amount) AS amount
             FROM credits_redemptionreturn AS back JOIN credits_redemption AS redemption
