@@ -79,7 +79,7 @@ def load_demo(*, now: datetime) -> bool:
         if User.objects.filter(account_id=REFERRER_ID).exists():
             return False
         Story(now).tell()
-    order_here(now=now - timedelta(days=1))
+    order_here(now=now - timedelta(hours=1))
     return True
 
 
