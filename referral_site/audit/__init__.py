@@ -12,12 +12,17 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from referral_site.audit import credit, programme, spend
+from referral_site.audit import credit, orders, programme, spend
 from referral_site.audit.invariant import Invariant
 
 __all__ = ["INVARIANTS", "MOST_ROWS", "Finding", "Invariant", "audit", "bounded", "one_pass"]
 
-INVARIANTS: tuple[Invariant, ...] = (*credit.INVARIANTS, *spend.INVARIANTS, *programme.INVARIANTS)
+INVARIANTS: tuple[Invariant, ...] = (
+    *credit.INVARIANTS,
+    *spend.INVARIANTS,
+    *orders.INVARIANTS,
+    *programme.INVARIANTS,
+)
 # The rows of an invariant that are kept; the others are counted.
 MOST_ROWS = 1000
 
