@@ -18,7 +18,7 @@ from django.urls import URLPattern, path, reverse
 from accounts import clock
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline
 from accounts.models import User
-from billing.models import Dispute, DisputeLine, Order, OrderCoupon, OrderLine, Refund, RefundLine
+from billing.models import Dispute, DisputeLine, Order, Refund, RefundLine
 from billing.operations import refund_order
 from billing.queries.refunds import lines_left, refund_preview
 from billing.refunding import LineLeft, PlannedRefund, UnableToRefund, Wanted
@@ -144,30 +144,6 @@ class RefundingAdmin(ReadOnlyAdmin):
             "opts": self.model._meta,
         }
         return TemplateResponse(request, "admin/billing/order/refund.html", context)
-
-
-class OrderLineInline(ReadOnlyInline):
-    model = OrderLine
-    fields = ("position", "product", "quantity", "price", "amount", "trial", "credit", "cash")
-    ordering = ("position",)
-
-
-class OrderCouponInline(ReadOnlyInline):
-    model = OrderCoupon
-    fields = ("coupon", "amount")
-    ordering = ("pk",)
-
-
-@admin.register(Order)
-class OrderAdmin(RefundingAdmin):
-    """What was ordered at our own checkout."""
-
-    list_display = ("number", "customer", "state", "reason", "total", "trial", "credit", "cash", "placed_at")
-    list_filter = ("state", "reason")
-    list_select_related = ("customer",)
-    search_fields = ("number__exact", "customer__account_id__exact", "customer__email__istartswith")
-    ordering = ("-pk",)
-    inlines = [OrderLineInline, OrderCouponInline, RefundInline]
 
 
 class RefundLineInline(ReadOnlyInline):

@@ -91,7 +91,7 @@ class Peer:
             "object": "dispute",
             "amount": cents,
             "balance_transactions": [],
-            "charge": paid["latest_charge"] if "latest_charge" in paid else paid["charges"]["data"][-1]["id"],
+            "charge": paid["latest_charge"]["id"],
             "created": int(time.time()),
             "currency": currency,
             "evidence": {},
@@ -206,10 +206,15 @@ class Front(BaseHTTPRequestHandler):
     def form(self) -> dict[str, str]:
         return dict(urllib.parse.parse_qsl(self.body().decode()))
 
+    def known(self, body: bytes) -> bytes:
+        """What localstripe knows of a request: it refuses the description of a PaymentIntent."""
+        fields = urllib.parse.parse_qsl(body.decode())
+        return urllib.parse.urlencode([field for field in fields if field[0] != "description"]).encode()
+
     def forward(self) -> None:
         kept = {name: text for name, text in self.headers.items() if name in ("Authorization", "Content-Type")}
         address = f"{self.peer.localstripe}{self.path}"
-        request = urllib.request.Request(address, self.body() or None, kept, method=self.command)
+        request = urllib.request.Request(address, self.known(self.body()) or None, kept, method=self.command)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 self.answer(answer.status, answer.read())
