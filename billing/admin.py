@@ -1,4 +1,4 @@
-"""The admin's pages of the catalogue, of payment methods and of spend: facts, looked at."""
+"""The admin's pages of the catalogue, of payment methods, of orders and of spend: facts, looked at."""
 
 from typing import Any
 
@@ -10,17 +10,24 @@ from django.template.response import TemplateResponse
 
 from accounts.desk import ReadOnlyAdmin, ReadOnlyInline, ask_first
 from billing.models import (
+    Charge,
     ExchangeRate,
     GatewayCustomer,
     GatewayEvent,
+    Order,
+    OrderCoupon,
+    OrderLine,
     PaymentMethod,
     Product,
+    SandboxCharge,
+    SandboxRefund,
     SpendBatch,
     SpendEvent,
     Unit,
     WaitingReversal,
 )
 from billing.operations import UnableToSetPrice, set_price
+from billing.refund_admin import RefundingAdmin, RefundInline
 
 CUSTOMER = ("customer__account_id__exact", "customer__email__istartswith")
 
@@ -183,4 +190,95 @@ class GatewayEventAdmin(ReadOnlyAdmin):
     list_display = ("event_id", "gateway", "type", "received_at")
     list_filter = ("gateway", "type")
     search_fields = ("event_id__exact",)
+    ordering = ("-pk",)
+
+
+class OrderLineInline(ReadOnlyInline):
+    model = OrderLine
+    fields = ("position", "product", "price", "quantity", "amount", "trial", "credit", "cash")
+    ordering = ("position",)
+
+
+class OrderCouponInline(ReadOnlyInline):
+    model = OrderCoupon
+    verbose_name_plural = "coupons"
+    fields = ("coupon", "amount")
+    ordering = ("pk",)
+
+
+class ChargeInline(ReadOnlyInline):
+    model = Charge
+    fields = ("key", "method", "amount", "state", "gateway_id", "asked_at", "answered_at")
+
+
+@admin.register(Order)
+class OrderAdmin(RefundingAdmin):
+    """What was ordered at our own checkout, how it is paid, and what has become of it."""
+
+    list_display = (
+        "number",
+        "customer",
+        "state",
+        "reason",
+        "total",
+        "trial",
+        "credit",
+        "cash",
+        "placed_at",
+        "paid_at",
+        "cancelled_at",
+    )
+    list_filter = ("state", "reason")
+    list_select_related = ("customer",)
+    search_fields = ("number__exact", *CUSTOMER)
+    ordering = ("-pk",)
+    inlines = [OrderLineInline, OrderCouponInline, ChargeInline, RefundInline]
+
+
+@admin.register(OrderLine)
+class OrderLineAdmin(ReadOnlyAdmin):
+    list_display = ("order", "position", "product", "price", "quantity", "amount", "trial", "credit", "cash")
+    list_select_related = ("order", "product")
+    search_fields = ("order__number__exact", "product__code__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(OrderCoupon)
+class OrderCouponAdmin(ReadOnlyAdmin):
+    """How much of which coupon an order is to use, or has used once it is paid."""
+
+    list_display = ("order", "coupon", "amount")
+    list_select_related = ("order", "coupon")
+    search_fields = ("order__number__exact", "coupon__id__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(Charge)
+class ChargeAdmin(ReadOnlyAdmin):
+    """The cash of orders, as asked of gateways; one that is being undone for long is staff's to give back there."""
+
+    list_display = ("key", "order", "method", "amount", "state", "gateway_id", "asked_at", "answered_at")
+    list_filter = ("state",)
+    list_select_related = ("order", "method")
+    search_fields = ("key__exact", "gateway_id__exact", "order__number__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(SandboxCharge)
+class SandboxChargeAdmin(ReadOnlyAdmin):
+    """The sandbox's own ledger: what it would have taken from cards."""
+
+    list_display = ("key", "token", "amount", "outcome", "refunded")
+    list_filter = ("outcome",)
+    search_fields = ("key__exact", "token__exact")
+    ordering = ("-pk",)
+
+
+@admin.register(SandboxRefund)
+class SandboxRefundAdmin(ReadOnlyAdmin):
+    """The sandbox's own ledger: what it would have given back."""
+
+    list_display = ("key", "charge", "amount")
+    list_select_related = ("charge",)
+    search_fields = ("key__exact", "charge__key__exact")
     ordering = ("-pk",)

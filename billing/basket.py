@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 from urllib.parse import urlencode
@@ -29,7 +29,7 @@ class Query(Protocol):
 
     def getlist(self, key: str) -> list[str]: ...
 
-    def items(self) -> Iterable[tuple[str, str]]: ...
+    def __iter__(self) -> Iterator[str]: ...
 
 
 class Chosen(NamedTuple):
@@ -81,9 +81,10 @@ def read_basket(query: Query) -> Basket:
         code, _, quantity = text.rpartition(":")
         if code and NUMBER.fullmatch(quantity):
             quantities[code] = int(quantity)
-    for name, quantity in query.items():
-        if name.startswith(QUANTITY) and (NUMBER.fullmatch(quantity.strip()) or not quantity.strip()):
-            quantities[name.removeprefix(QUANTITY)] = int(quantity.strip() or 0)
+    for name in filter(_is_quantity, query):
+        quantity = "".join(query.getlist(name)[-1:]).strip() or "0"
+        if NUMBER.fullmatch(quantity):
+            quantities[name.removeprefix(QUANTITY)] = int(quantity)
     key = next(iter(query.getlist("key")), "")
     return Basket(
         items=tuple(Chosen(code, quantity) for code, quantity in quantities.items() if quantity)[:MOST_READ],
@@ -94,7 +95,11 @@ def read_basket(query: Query) -> Basket:
 
 def is_form(query: Query) -> bool:
     """Whether this is what a form sends, which is written anew before it becomes an address."""
-    return bool(query.getlist("offered")) or any(name.startswith(QUANTITY) for name, _ in query.items())
+    return bool(query.getlist("offered")) or any(map(_is_quantity, query))
+
+
+def _is_quantity(name: str) -> bool:
+    return name.startswith(QUANTITY)
 
 
 def _left_out(query: Query) -> frozenset[int]:

@@ -20,6 +20,7 @@ from billing.gateways.sandbox import SANDBOX_CARDS, Sandbox
 from billing.models import PaymentMethod
 from billing.operations import (
     UnableToChangePaymentMethod,
+    UnableToRecordDispute,
     receive_stripe_event,
     remove_card,
     save_card,
@@ -132,7 +133,7 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
         receive_stripe_event(payload=request.body, signature=signature, now=clock.now())
     except UnableToTrustEvent:
         return HttpResponse(status=400)
-    except UnableToReachGateway:
+    except (UnableToReachGateway, UnableToRecordDispute):
         return HttpResponse(status=503)
     return HttpResponse()
 

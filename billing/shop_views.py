@@ -12,10 +12,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts import clock
 from accounts.asked import reader_id
 from billing.basket import Basket, is_form, read_basket
+from billing.operations import UnableToOrder, check_out
 from billing.queries.catalogue import catalogue as read_catalogue
 from billing.queries.checkout import MOST_OF_A_PRODUCT, Wanted
 from billing.queries.preview import preview
-from billing.operations import UnableToOrder, check_out
 
 LONGEST_SEARCH = 100
 SECTION = {"section": "catalogue"}

@@ -50,6 +50,7 @@ app.conf.beat_schedule = {
     "expire_coupons": job("referrals.tasks.expire_coupons", crontab(minute="4-59/10")),
     "claw_back": job("referrals.tasks.claw_back", crontab(minute="6-59/10")),
     "finish_orders": job("billing.tasks.finish_orders", crontab()),
+    "finish_refunds": job("billing.tasks.finish_refunds", crontab()),
     "deliver_outbox": job("accounts.tasks.deliver_outbox", crontab()),
     "remind_expiring": job("credits.tasks.remind_expiring", crontab(minute="8", hour="7")),
     "empty_outbox": job("accounts.tasks.empty_outbox", crontab(minute="28", hour="4")),

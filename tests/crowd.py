@@ -20,10 +20,16 @@ from accounts.models import (
     WebhookSecret,
 )
 from billing.models import (
+    Charge,
     GatewayCustomer,
     GatewayEvent,
+    Order,
+    OrderCoupon,
+    OrderLine,
     PaymentMethod,
     Product,
+    SandboxCharge,
+    SandboxRefund,
     SpendBatch,
     SpendEvent,
     WaitingReversal,
@@ -73,6 +79,7 @@ def gather(people: range) -> None:
     gather_webhooks(people)
     gather_credit(who)
     gather_spend(who, runs)
+    gather_orders(who)
     gather_referrals(who)
 
 
@@ -230,6 +237,27 @@ def gather_spend(who: list[tuple[int, User, User]], runs: list[ImportRun]) -> No
             for n, fact in enumerate(facts, start=payments[0].pk)
         ]
     )
+
+
+def gather_orders(who: list[tuple[int, User, User]]) -> None:
+    whole: dict[str, Any] = {"trial": 1, "credit": 2, "cash": 3}
+    orders = Order.objects.bulk_create(
+        [Order(customer=user, number=f"crowd-{n}", key="k", total=6, placed_at=NOW, **whole) for n, user, _ in who]
+    )
+    product = Product.objects.earliest("pk")
+    OrderLine.objects.bulk_create(
+        [OrderLine(order=o, position=1, product=product, price=6, quantity=1, amount=6, **whole) for o in orders]
+    )
+    coupons = {coupon.customer_id: coupon for coupon in Coupon.objects.filter(source__startswith="crowd:")}
+    OrderCoupon.objects.bulk_create([OrderCoupon(order=o, coupon=coupons[o.customer_id], amount=2) for o in orders])
+    cards = {card.customer_id: card for card in PaymentMethod.objects.filter(token__startswith="crowd-")}
+    Charge.objects.bulk_create(
+        [Charge(order=o, method=cards[o.customer_id], key=o.number, amount=3, asked_at=NOW) for o in orders]
+    )
+    charges = SandboxCharge.objects.bulk_create(
+        [SandboxCharge(key=o.number, token="crowd", amount=3, outcome="made") for o in orders]
+    )
+    SandboxRefund.objects.bulk_create([SandboxRefund(charge=charge, key=charge.key, amount=1) for charge in charges])
 
 
 def gather_referrals(who: list[tuple[int, User, User]]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from accounts.models import User
 from billing.gateways import Card
-from billing.models import Order, PaymentMethod
+from billing.models import Order, PaymentMethod, SandboxCharge, SpendEvent
 from billing.operations import add_card, check_out
 from billing.queries.checkout import Quote, Wanted, quote
 from credits.models import Coupon
@@ -43,7 +43,7 @@ def quoted(user: User, *, without: Collection[int] = (), at: datetime = NOW, **q
 
 
 def terms_of(
-    user: User, *, key: str = "a-button", without: Collection[int] = (), at: datetime, **quantities: int
+    user: User, *, key: str = "a-button", without: Collection[int] = (), at: datetime = NOW, **quantities: int
 ) -> Any:
     """What `check_out` is told of an order that the customer has just been shown."""
     seen = quoted(user, without=without, at=at, **quantities).seen
@@ -56,3 +56,27 @@ def buy(
 ) -> Order:
     """Order what the customer has just been shown."""
     return check_out(**terms_of(user, key=key, without=without, at=at, **quantities))
+
+
+def parts_of(order: Order) -> list[tuple[str, str, str, str]]:
+    """Return code, trial, credit and cash of each line."""
+    rows = order.lines.values_list("product__code", "trial", "credit", "cash")
+    return [(code, *(str(part) for part in parts)) for code, *parts in rows]  # type: ignore[misc]
+
+
+def left_on(*coupons: Coupon) -> list[str]:
+    """Return what remains on each coupon."""
+    return [str(Coupon.objects.get(pk=coupon.pk).remaining.amount) for coupon in coupons]
+
+
+def taken_by(user: User) -> list[tuple[str, str]]:
+    """Return what the sandbox has taken from a customer's cards, less what it gave back, by the charge's key."""
+    tokens = PaymentMethod.objects.filter(customer=user).values("token")
+    charges = SandboxCharge.objects.filter(token__in=tokens, outcome="made").order_by("pk")
+    return [(charge.key, str((charge.amount - charge.refunded).amount)) for charge in charges]
+
+
+def spend_of(user: User) -> list[tuple[str, str]]:
+    """Return product and amount of each payment that is recorded of a customer."""
+    events = SpendEvent.objects.filter(customer=user, type="payment").order_by("pk")
+    return [(code, str(amount)) for code, amount in events.values_list("product__code", "amount")]

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pgtrigger
 from django.db import connection
+from django.utils import timezone
 from djmoney.money import Money
 
 from accounts.facts import Refusal, Tally
@@ -29,17 +31,21 @@ from accounts.operations import (
 )
 from accounts.webhook_posting import Answer
 from billing.gateways import Card, News
-from billing.models import PaymentMethod
+from billing.models import Charge, Order, PaymentMethod, SandboxCharge, SandboxRefund
 from billing.operations import (
     LineFact,
     ToldMethod,
     add_card,
     arrange_payment,
+    place_order,
     record_spend,
     record_told_method,
     redeem_purchase,
 )
+from billing.operations.orders import conclude_order, record_answer, record_undone
 from billing.operations.payment_methods import record_news, remember_name, take_card_off
+from billing.queries.checkout import Wanted, quote
+from credits.operations import NewCoupon, issue_coupons
 from credits.operations.redemptions import redeem
 from credits.operations.returns import give_back
 from referrals.models import Referral, ReferralLink
@@ -93,6 +99,7 @@ def cause_everything() -> None:
     pass_verification(user_id=alice.pk, identity=person, account_type="individual", now=NOW)
     leave_traces_of_accounts(alice, friends["bob"])
     pay_in_every_way(alice, friends["bob"])
+    order_at_our_own_checkout(alice, friends["bob"])
     gus = register("gus")
     ReferralLink.objects.create(owner=gus, code="gus-link", created_at=JANUARY)
     disqualify(user_id=gus.pk, actor=staff, reason="Card theft.", now=NOW)
@@ -152,6 +159,54 @@ def pay_lines_with_credit() -> None:
         redeem_purchase(
             source="billing", redemption_id=f"purchase-{number}", account_id="fay", lines=lines, now=day(1, 20)
         )
+
+
+def order_at_our_own_checkout(alice: User, bob: User) -> None:
+    """Each has an order that waits for its gateway, pays another by trial, credit and card, and has a third one whose
+    credit is gone before it is paid, so that its charge goes back.
+
+    In steps, since a gateway is not asked within a test's transaction.
+    """
+    for customer in (alice, bob):
+        PaymentMethod.objects.filter(customer=customer, gateway="sandbox", removed_at=None).update(is_default=True)
+        # Not for longer than a day, by any clock.
+        order(customer, key="waits", wanted=[Wanted("domain", 1)], at=max(NOW, timezone.now()))
+        issue_coupons(coupons=[a_goodwill(customer, 1)], now=NOW)
+        pay(order(customer, key="paid"))
+        issue_coupons(coupons=[a_goodwill(customer, 2)], now=NOW)
+        late = order(customer, key="too-late")
+        everything = sum((part.amount for part in late.coupons.all()), Money(0, "USD"))
+        elsewhere: dict[str, Any] = {"customer_id": customer.pk, "amount": everything, "occurred_at": NOW, "now": NOW}
+        redeem(source="billing", redemption_id=f"elsewhere-{customer.account_id}", **elsewhere)
+        pay(late)
+
+
+def a_goodwill(customer: User, number: int) -> NewCoupon:
+    source, expires_at = f"goodwill:{customer.pk}:{number}", NOW + timedelta(days=180)
+    return NewCoupon(customer.pk, "goodwill", None, source, Decimal(30), NOW, expires_at)
+
+
+MUCH = [Wanted("ecs", 36), Wanted("kubernetes", 4), Wanted("domain", 1)]
+"""More than trial and credit pay."""
+
+
+def order(customer: User, *, key: str, wanted: list[Wanted] = MUCH, at: datetime = NOW) -> Order:
+    seen = quote(customer_id=customer.pk, wanted=wanted, now=at).seen
+    return place_order(customer_id=customer.pk, key=key, wanted=wanted, seen=seen, now=at)
+
+
+def pay(placed: Order) -> None:
+    """Pay an order, or find its credit gone, as if the sandbox had charged it and would give it back."""
+    charge = Charge.objects.select_related("method").get(order=placed)
+    SandboxCharge.objects.create(key=charge.key, token=charge.method.token, amount=charge.amount, outcome="made")
+    told: dict[str, Any] = {"charge_id": charge.pk, "state": Charge.State.MADE, "now": NOW}
+    record_answer(gateway_id=f"sandbox-charge-{charge.key}", **told)
+    conclude_order(order_id=placed.pk, now=NOW)
+    if Charge.objects.get(pk=charge.pk).state == Charge.State.UNDOING:
+        taken = SandboxCharge.objects.get(key=charge.key)
+        SandboxCharge.objects.filter(pk=taken.pk).update(refunded=taken.amount)
+        SandboxRefund.objects.create(charge=taken, key=f"undo:{charge.key}", amount=taken.amount)
+        record_undone(charge_id=charge.pk, now=NOW)
 
 
 def grow_into_an_enterprise(customer: User) -> None:

@@ -25,7 +25,7 @@ def event(event_type: str, named: str, *, event_id: str = "evt_1") -> bytes:
         "type": event_type,
         "livemode": False,
         "pending_webhooks": 1,
-        "data": {"object": {"id": named, "object": event_type.partition(".")[0]}},
+        "data": {"object": {"id": named, "object": event_type.split(".")[-2]}},
     }
     return json.dumps(told).encode()
 

@@ -1,8 +1,8 @@
 """A Stripe to talk to over HTTP: localstripe in a process of its own, and Checkout in front of it.
 
-localstripe keeps customers, SetupIntents and payment methods, and sends signed webhooks. It knows no Checkout: the
-server in front answers for that in the shapes that Stripe documents, has a page that takes a card as Stripe's does, and
-hands whatever else is asked to localstripe, unchanged.
+localstripe keeps customers, SetupIntents and payment methods, and sends signed webhooks. It knows no Checkout and no
+disputes: the server in front answers for those in the shapes that Stripe documents, has a page that takes a card as
+Stripe's does, and hands whatever else is asked to localstripe, unchanged.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Peer:
     localstripe: str
     front: str
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    disputes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def ask(self, method: str, path: str, **form: str) -> Any:
         """Ask localstripe; return its answer. Raises HTTPError where it refuses."""
@@ -79,6 +80,39 @@ class Peer:
         self.set_up(opened["setup_intent"], opened["customer"], number, month=month, year=year)
         opened["status"] = "complete"
         return str(opened["success_url"]).replace("{CHECKOUT_SESSION_ID}", session)
+
+    def dispute(self, intent: str, cents: int, status: str = "needs_response", *, currency: str = "usd") -> str:
+        """As a cardholder's bank that disputes a charge; return what Stripe calls the dispute."""
+        name = f"du_{secrets.token_hex(12)}"
+        paid = self.ask("GET", f"/v1/payment_intents/{intent}")
+        due = {"due_by": int(time.time()) + 86400, "has_evidence": False, "past_due": False, "submission_count": 0}
+        self.disputes[name] = {
+            "id": name,
+            "object": "dispute",
+            "amount": cents,
+            "balance_transactions": [],
+            "charge": paid["latest_charge"]["id"],
+            "created": int(time.time()),
+            "currency": currency,
+            "evidence": {},
+            "evidence_details": due,
+            "is_charge_refundable": status.startswith("warning_"),
+            "livemode": False,
+            "metadata": {},
+            "payment_intent": intent,
+            "reason": "fraudulent",
+            "status": status,
+        }
+        return name
+
+    def told_dispute(self, name: str, *, expanded: bool) -> dict[str, Any]:
+        """As `GET /v1/disputes/{id}`, the PaymentIntent being localstripe's where it is asked for."""
+        told = self.disputes[name]
+        return (
+            {**told, "payment_intent": self.ask("GET", f"/v1/payment_intents/{told['payment_intent']}")}
+            if (expanded)
+            else told
+        )
 
     def set_up(self, intent: str, customer: str, number: str, *, month: int = 12, year: int = 2030) -> str:
         """Confirm a SetupIntent with a card, which localstripe then attaches when asked, and Stripe by itself."""
@@ -144,7 +178,10 @@ class Front(BaseHTTPRequestHandler):
             self.answer(200, PAGE.encode(), "text/html")
         elif self.path == "/favicon.ico":
             self.answer(204, b"")
-        elif not self.path.startswith("/v1/checkout/sessions/"):
+        elif self.path.startswith("/v1/disputes/") and name in self.peer.disputes:
+            told = self.peer.told_dispute(name, expanded="expand" in self.path)
+            self.answer(200, json.dumps(told).encode())
+        elif not self.path.startswith(("/v1/checkout/sessions/", "/v1/disputes/")):
             self.forward()
         elif name in self.peer.sessions:
             self.answer(200, json.dumps(self.peer.sessions[name]).encode())
@@ -169,10 +206,15 @@ class Front(BaseHTTPRequestHandler):
     def form(self) -> dict[str, str]:
         return dict(urllib.parse.parse_qsl(self.body().decode()))
 
+    def known(self, body: bytes) -> bytes:
+        """What localstripe knows of a request: it refuses the description of a PaymentIntent."""
+        fields = urllib.parse.parse_qsl(body.decode())
+        return urllib.parse.urlencode([field for field in fields if field[0] != "description"]).encode()
+
     def forward(self) -> None:
         kept = {name: text for name, text in self.headers.items() if name in ("Authorization", "Content-Type")}
         address = f"{self.peer.localstripe}{self.path}"
-        request = urllib.request.Request(address, self.body() or None, kept, method=self.command)
+        request = urllib.request.Request(address, self.known(self.body()) or None, kept, method=self.command)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 self.answer(answer.status, answer.read())

@@ -268,6 +268,25 @@ BREAKERS = {
     "delivered_webhook_was_taken": Breaker("UPDATE accounts_webhookattempt SET status = 500 WHERE status = 204"),
     "webhook_endpoint_has_its_secret": Breaker("UPDATE accounts_webhooksecret SET ends_at = now()"),
     "disqualification_was_decided": Breaker("DELETE FROM referrals_decision WHERE action = 'disqualify'"),
+    "order_is_its_lines": Breaker("UPDATE billing_order SET total = total + 1, cash = cash + 1"),
+    "order_is_to_use_its_customers_coupons": Breaker("UPDATE billing_ordercoupon SET amount = amount - 0.01"),
+    "paid_order_is_redeemed": Breaker(
+        "UPDATE credits_redemption SET occurred_at = occurred_at + interval '1 second' WHERE redemption_id ~ '-trial$'"
+    ),
+    "paid_order_has_used_its_coupons": Breaker(
+        """
+        UPDATE billing_ordercoupon AS part SET amount = amount + 1
+        FROM billing_order AS ordered WHERE ordered.id = part.order_id AND ordered.state = 'paid'
+        """
+    ),
+    "paid_order_is_charged": Breaker("UPDATE billing_charge SET state = 'undone' WHERE state = 'made'"),
+    "cash_of_a_paid_order_is_spend": Breaker(
+        "UPDATE billing_spendevent SET occurred_at = occurred_at + interval '1 second' WHERE source = 'console'"
+    ),
+    "sandbox_has_taken_what_was_charged": Breaker("UPDATE billing_sandboxcharge SET amount = amount + 1"),
+    "order_ends_within_a_day": Breaker(
+        f"UPDATE billing_order SET placed_at = '{NOW - A_DAY - TICK}' WHERE state = 'placed'"
+    ),
 }  # fmt: skip
 
 
@@ -405,6 +424,34 @@ def test_what_has_come_may_wait_a_day(change: str, name: str) -> None:
     break_books(Breaker(f"UPDATE {change} = '{NOW}'"))
     assert name not in breaches(now=NOW + A_DAY)
     assert name in breaches(now=NOW + A_DAY + TICK)
+
+
+PAID = "billing_order SET state = 'paid', reason = '', cancelled_at = NULL, paid_at = placed_at"
+UNPAID = "billing_order SET state = 'cancelled', reason = 'declined', cancelled_at = placed_at, paid_at = NULL"
+
+
+@pytest.mark.parametrize("change", [f"{PAID} WHERE state = 'cancelled'", f"{UNPAID} WHERE state = 'paid'"])
+def test_order_that_is_said_to_be_paid_or_not_shows_in_all_that_pays_for_it(change: str) -> None:
+    break_books(Breaker(f"UPDATE {change}"))
+    assert set(breaches()) >= {"paid_order_is_redeemed", "paid_order_is_charged", "cash_of_a_paid_order_is_spend"}
+
+
+@pytest.mark.parametrize("state", ["made", "undoing", "undone"])
+def test_charge_that_its_gateway_does_not_know_is_found(state: str) -> None:
+    known = "UPDATE billing_charge SET gateway_id = id, answered_at = asked_at"
+    break_books(Breaker(f"DELETE FROM billing_sandboxcharge; {known}, state = '{state}'"))
+    assert "sandbox_has_taken_what_was_charged" in breaches()
+
+
+def test_charge_that_was_made_after_all_is_found() -> None:
+    break_books(Breaker("UPDATE billing_charge SET state = 'not_made' WHERE state = 'undone'"))
+    assert set(breaches()) == {"sandbox_has_taken_what_was_charged"}
+
+
+def test_charge_may_be_undone_for_a_day() -> None:
+    break_books(Breaker("UPDATE billing_charge SET state = 'undoing' WHERE state = 'undone'"))
+    assert "order_ends_within_a_day" not in breaches(now=NOW + A_DAY)
+    assert "order_ends_within_a_day" in breaches(now=NOW + A_DAY + TICK)
 
 
 def run_audit(*options: str) -> tuple[int, list[str]]:

@@ -21,6 +21,7 @@ from credits.operations import redeem
 from referrals.models import Referral
 from referrals.operations import refuse, settle
 from tests.facts import NOW, chargeback, day, fact, record, register
+from tests.ordering import buy
 from tests.pages import make_eligible
 from tests.site_map import plain_addresses, routes, view_of, views_without_a_page, walk
 
@@ -83,6 +84,7 @@ def referrer_with_friends(name: str) -> User:
         referral_id=Referral.objects.get(friend=friends[2]).pk, actor=None, reason=f"{CANARY} did it", now=day(2, 13)
     )
     settle(as_of=day(3, 1), now=NOW)
+    buy(referrer, ecs=1)
     return referrer
 
 
@@ -121,7 +123,13 @@ def objects_of(user: User) -> list[str]:
 
 def test_what_is_another_customers_is_not_found(strangers: Strangers) -> None:
     theirs, mine = objects_of(strangers.dora), objects_of(strangers.alice)
-    assert {view_of(address) for address in theirs} >= {"console:friend", "console:coupon", "console:coupon_file"}
+    assert {view_of(address) for address in theirs} >= {
+        "console:friend",
+        "console:coupon",
+        "console:coupon_file",
+        "console:order",
+        "console:invoice",
+    }
     client = signed_in(strangers.alice)
     for address in theirs:
         assert client.get(address).status_code == 404, address
@@ -156,8 +164,8 @@ def test_a_friend_is_named_nowhere(strangers: Strangers) -> None:
     for address, text in read.items():
         assert CANARY not in text, address
         assert not CARD_CANARY.search(text), address
-        # What coupons buy is the catalogue, and so is what anybody may read.
-        if not FOR_ANYBODY.match(address) and not address.startswith("/console/coupons/"):
+        # What can be ordered and what coupons buy is the catalogue, and so is what anybody may read.
+        if not FOR_ANYBODY.match(address) and not address.startswith(("/console/catalogue/", "/console/coupons/")):
             assert PRODUCT not in text, address
 
 

@@ -17,7 +17,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
-from billing.models import Product, SpendEvent
+from billing.models import Order, Product, SpendEvent
 from credits.models import Redemption
 from referral_site.demo.story import FRIEND, REFERRER, load_demo
 from referrals.models import ReferralLink
@@ -109,6 +109,8 @@ def vocabulary() -> set[str]:
         *Product.objects.values_list("name", flat=True),
         *Product.objects.values_list("family", flat=True),
         *User.objects.values_list("email", flat=True),
+        *User.objects.values_list("account_id", flat=True),
+        *Order.objects.values_list("number", flat=True),
         *SpendEvent.objects.values_list("event_id", flat=True),
         *Redemption.objects.values_list("redemption_id", flat=True),
         *Locale("en").territories.values(),

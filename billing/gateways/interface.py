@@ -28,11 +28,25 @@ class Card:
 
 
 @dataclass(frozen=True)
+class ToldDispute:
+    """How a charge stands that the cardholder's bank has taken back, in US dollars; `state` is open, won or lost.
+
+    `charge_ids` are the gateway's names for the charge, `key` is ours, empty where the gateway does not know it.
+    """
+
+    dispute_id: str
+    charge_ids: tuple[str, ...]
+    key: str
+    amount: Decimal
+    state: str
+
+
+@dataclass(frozen=True)
 class News:
     """What a gateway said, when asked, about what an event named; whatever it does not speak of is empty.
 
     `card` is kept for `customer`, and a new one if `is_new`; `gone_token` is a card that it does not keep any more,
-    `gone_customer` a customer whom it does not know any more.
+    `gone_customer` a customer whom it does not know any more; `dispute` is how a disputed charge stands.
     """
 
     customer: str = ""
@@ -40,6 +54,7 @@ class News:
     is_new: bool = False
     gone_token: str = ""
     gone_customer: str = ""
+    dispute: ToldDispute | None = None
 
 
 class UnableToTakeCard(Exception):

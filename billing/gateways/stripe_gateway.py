@@ -21,6 +21,7 @@ from djmoney.money import Money
 from billing.gateways.interface import (
     Card,
     News,
+    ToldDispute,
     UnableToCharge,
     UnableToReachGateway,
     UnableToRefund,
@@ -35,6 +36,9 @@ TIMEOUT = 10
 
 TOLERANCE = 300
 """Seconds by which the signature of an event may be old: one that is sent again later is not taken for new."""
+
+DISPUTES = {"needs_response": "open", "under_review": "open", "lost": "lost", "won": "won"}
+"""What the statuses of a dispute come to; the others (`warning_…`, `prevented`) take no money back."""
 
 SKEW = timedelta(days=1)
 """How far our clock and Stripe's may be apart when a charge is looked for."""
@@ -233,6 +237,8 @@ class Stripe:
                 return _news_of(method) if method else News(gone_token=event["of"])
             case "customer.deleted":
                 return News() if self._is_customer(event["of"]) else News(gone_customer=event["of"])
+            case kind if kind.startswith("charge.dispute."):
+                return self._dispute(event["of"])
             case _:
                 return News()
 
@@ -245,6 +251,21 @@ class Stripe:
         if intent.status != "succeeded" or not isinstance(method, stripe.PaymentMethod) or not method.customer:
             return News()
         return _news_of(method, is_new=True)
+
+    def _dispute(self, dispute_id: str) -> News:
+        """How a dispute stands; nothing of an inquiry, which takes no money, nor of what is not in dollars."""
+        try:
+            dispute = self._client.v1.disputes.retrieve(dispute_id, {"expand": ["payment_intent"]})
+        except stripe.InvalidRequestError as fault:
+            if fault.http_status == 404:
+                return News()
+            raise
+        state, intent = DISPUTES.get(dispute.status), dispute.payment_intent
+        if state is None or dispute.currency != "usd":
+            return News()
+        key = _key_of(intent) if isinstance(intent, stripe.PaymentIntent) else ""
+        names = (str(dispute.charge), str(getattr(intent, "id", intent or "")))
+        return News(dispute=ToldDispute(dispute_id, names, key, Decimal(dispute.amount) / 100, state))
 
     def _look_at(self, token: str) -> stripe.PaymentMethod | None:
         """The card, if it is kept for a customer still."""

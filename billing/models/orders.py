@@ -245,6 +245,10 @@ class Refund(models.Model):
         constraints = [
             *_adds_up("refund", "amount"),
             models.CheckConstraint(name="refund_key_is_not_empty", condition=~Q(key="")),
+            # What the next one gives back depends on how this one ends.
+            models.UniqueConstraint(
+                fields=["order"], condition=Q(state="asked"), name="an_order_has_one_refund_on_its_way"
+            ),
             models.CheckConstraint(
                 name="refund_is_ended_or_asked",
                 condition=Q(state="asked", ended_at__isnull=True) | (~Q(state="asked") & Q(ended_at__isnull=False)),

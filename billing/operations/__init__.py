@@ -1,6 +1,7 @@
 """Every write of billing."""
 
 from billing.operations.catalogue import UnableToSetPrice, set_price
+from billing.operations.disputes import UnableToRecordDispute, record_dispute
 from billing.operations.exchange_rates import keep_rates
 from billing.operations.orders import UnableToFinish, check_out, finish_orders, pay_order, place_order
 from billing.operations.payment_methods import (
@@ -20,6 +21,10 @@ from billing.operations.purchases import LineFact, preview_purchase, redeem_purc
 from billing.operations.spend import Receipt, SpendFact, record_spend
 from billing.queries.checkout import UnableToOrder
 from billing.operations.told_method import ToldMethod, record_told_method
+from billing.operations.refunds import finish_refunds, refund_order
+from billing.operations.spend import Receipt, SpendFact, record_spend
+from billing.queries.checkout import UnableToOrder
+from billing.refunding import UnableToRefund
 
 __all__ = [
     "LineFact",
@@ -29,6 +34,8 @@ __all__ = [
     "UnableToChangePaymentMethod",
     "UnableToFinish",
     "UnableToOrder",
+    "UnableToRecordDispute",
+    "UnableToRefund",
     "UnableToSetPrice",
     "add_card",
     "arrange_payment",
@@ -36,15 +43,18 @@ __all__ = [
     "clear_file",
     "clear_payment_methods",
     "finish_orders",
+    "finish_refunds",
     "forget_cards",
     "keep_rates",
     "pay_order",
     "place_order",
     "preview_purchase",
     "receive_stripe_event",
+    "record_dispute",
     "record_spend",
     "redeem_purchase",
     "record_told_method",
+    "refund_order",
     "remove_card",
     "return_of_purchase",
     "save_card",

@@ -24,6 +24,7 @@ from billing.gateways import (
 )
 from billing.gateways.stripe_gateway import Stripe
 from billing.models import GatewayCustomer, GatewayEvent, PaymentMethod, PaymentMethodQuerySet, end_of_month
+from billing.operations.disputes import finish_what_is_disputed, record_dispute
 
 logger = logging.getLogger(__name__)
 
@@ -104,13 +105,15 @@ def receive_stripe_event(*, payload: bytes, signature: str, now: datetime) -> bo
     """Let what Stripe tells by a webhook take effect; return False where that has been so before.
 
     The event only names something: how that stands now, Stripe is asked. Raises UnableToTrustEvent,
-    UnableToReachGateway.
+    UnableToReachGateway, UnableToRecordDispute.
     """
     stripe = Stripe()
     event = stripe.read_event(payload, signature=signature)
     if GatewayEvent.objects.filter(gateway=stripe.name, event_id=event["id"]).exists():
         return False  # saves asking; what decides is the key
     news = stripe.look_up(event)
+    if news.dispute:
+        finish_what_is_disputed(gateway=stripe.name, told=news.dispute, now=now)
     return record_news(gateway=stripe.name, event_id=event["id"], event_type=event["type"], news=news, now=now)
 
 
@@ -205,7 +208,7 @@ def arrange_payment(*, customer_id: int, now: datetime) -> bool:
 def record_news(*, gateway: str, event_id: str, event_type: str, news: News, now: datetime) -> bool:
     """Record an event and what its gateway said of it, once: the unique key decides. Return whether this did it.
 
-    Locks the User whom it is about.
+    Locks the User whom it is about, or the Order. Raises UnableToRecordDispute.
     """
     with transaction.atomic():
         if not _is_first(gateway, event_id, event_type, now):
@@ -219,6 +222,8 @@ def record_news(*, gateway: str, event_id: str, event_type: str, news: News, now
             owners = list(gone.values_list("customer_id", flat=True))
             gone.update(closed_at=now)
             _record_gone_cards(gateway, PaymentMethod.objects.filter(customer_id__in=owners), now)
+        if news.dispute:
+            record_dispute(gateway=gateway, told=news.dispute, now=now)
         return True
 
 

@@ -69,4 +69,4 @@ def _is_about(product: Product, text: str) -> bool:
 
 def _cost(good: Good) -> Decimal:
     assert good.product.price
-    return (good.product.price.amount * good.quantity).quantize(CENT, rounding=ROUND_HALF_UP)
+    return Decimal(good.product.price.amount * good.quantity).quantize(CENT, rounding=ROUND_HALF_UP)

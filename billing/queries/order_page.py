@@ -57,7 +57,8 @@ class OrderPage:
     @property
     def kept(self) -> Money:
         """What the order cost after all."""
-        return self.order.total - self.refunded - self.taken_back
+        kept: Money = self.order.total - self.refunded - self.taken_back
+        return kept
 
 
 def order_page(*, customer_id: int, number: str) -> OrderPage:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from referral_site.audit import credit, programme, spend, webhooks
+from referral_site.audit import credit, orders, programme, refunds, spend, webhooks
 from referral_site.audit.invariant import Invariant
 
 __all__ = ["INVARIANTS", "MOST_ROWS", "Finding", "Invariant", "audit", "bounded", "one_pass"]
@@ -20,6 +20,8 @@ __all__ = ["INVARIANTS", "MOST_ROWS", "Finding", "Invariant", "audit", "bounded"
 INVARIANTS: tuple[Invariant, ...] = (
     *credit.INVARIANTS,
     *spend.INVARIANTS,
+    *orders.INVARIANTS,
+    *refunds.INVARIANTS,
     *programme.INVARIANTS,
     *webhooks.INVARIANTS,
 )

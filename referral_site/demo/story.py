@@ -15,7 +15,8 @@ from accounts.operations import AccountFact, Identity, import_accounts, pass_ver
 from accounts.operations.demo_clock import hire_demo_staff, open_demo_login
 from accounts.retries import retried
 from billing.gateways import Card
-from billing.operations import SpendFact, add_card, record_spend
+from billing.operations import SpendFact, add_card, check_out, record_spend
+from billing.queries.checkout import Wanted, quote
 from credits.operations import RedemptionFact, record_redemptions
 from referrals.models import FraudFlag, Referral
 from referrals.operations import settle
@@ -69,7 +70,8 @@ OWN_PAYMENTS = ((240, "ecs", "64.00"), (130, "cdn", "18.40"), (41, "domain", "12
 def load_demo(*, now: datetime) -> bool:
     """Load the demo's people and what happened to them; False, and nothing done, where they are there already.
 
-    One transaction: the story is told whole or not at all. Takes an advisory lock, so that it is told once.
+    One transaction: the story is told whole or not at all; what is ordered at our own checkout comes after it. Takes an
+    advisory lock, so that it is told once.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -77,7 +79,18 @@ def load_demo(*, now: datetime) -> bool:
         if User.objects.filter(account_id=REFERRER_ID).exists():
             return False
         Story(now).tell()
+    order_here(now=now - timedelta(hours=1))
     return True
+
+
+def order_here(*, now: datetime) -> None:
+    """Let the referrer order at our own checkout: the trial pays for servers, a card for a domain.
+
+    Apart from the story, for no gateway is asked within a transaction; the key lets it happen once.
+    """
+    customer_id, wanted = user_of(REFERRER_ID).pk, [Wanted("ecs", 2), Wanted("domain", 1)]
+    seen = quote(customer_id=customer_id, wanted=wanted, now=now).seen
+    check_out(customer_id=customer_id, key="demo", wanted=wanted, seen=seen, now=now)
 
 
 @dataclass(frozen=True)

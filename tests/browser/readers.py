@@ -13,7 +13,13 @@ from tests.site_map import walk
 # Pages that no link leads to.
 UNLINKED = {
     "visitor": ["/r/nobody/", "/accounts/password/reset/key/1-nothing/"],
-    "referrer": ["/console/refer/?after=1_1", "/console/coupons/?after=4102444800000000_1"],
+    "referrer": [
+        "/console/refer/?after=1_1",
+        "/console/coupons/?after=4102444800000000_1",
+        "/console/orders/?orders=1_1&after=1_1",
+        "/console/catalogue/?q=server&item=ecs:2",
+        "/console/checkout/?item=ecs:40&item=domain:1&item=gone:1&key=0123456789abcdef",
+    ],
 }
 # Who reads only these: the other pages show them what they show the others.
 BELOW = {"newcomer": ("/console/", "/accounts/2fa/"), "friend": ("/console/",)}
