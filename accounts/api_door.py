@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 from ninja import Schema
+from ninja.params import functions as param_functions
 from ninja.parser import Parser
 from ninja.security import HttpBearer
 from pydantic import StringConstraints
@@ -22,7 +23,12 @@ from accounts.operations import note_use
 from accounts.operations.api_keys import key_digest, may_come_from
 from accounts.visitors import visitor_address
 
-AccountId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+# `examples`, as OpenAPI 3.1 has it, ninja would write where a map is expected.
+AccountId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$"),
+    param_functions.Path(example="acct-7"),
+]
 """An account id in an address: what Postgres cannot hold does not reach it."""
 
 Word = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]

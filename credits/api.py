@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from django.http import HttpRequest
-from ninja import Path, Router, Schema
+from ninja import Router, Schema
 from pydantic import PlainSerializer
 
 from accounts import clock
@@ -18,9 +18,6 @@ from credits.queries import credit_of_account
 
 Dollars = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str)]
 """US dollars, as a decimal with two places."""
-
-# `examples`, as OpenAPI 3.1 has it, ninja would write where a map is expected.
-AccountId = Annotated[str, Path(example="acct-7")]
 
 router = Router(tags=["credit"])
 

@@ -20,10 +20,10 @@ from billing.api import router as spend
 from billing.redemption_api import router as redemptions
 from credits.api import router as credit
 from credits.list_api import router as coupon_lists
-from referrals.list_api import router as referral_lists
 from referral_site.api_description import described
 from referrals.abuse_api import router as abuse
 from referrals.account_api import router as accounts
+from referrals.list_api import router as referral_lists
 
 # Bytes of a body that is refused.
 MOST_UNUSED = 64 * 1024 * 1024

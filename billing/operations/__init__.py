@@ -18,11 +18,9 @@ from billing.operations.payment_methods import (
     start_card,
 )
 from billing.operations.purchases import LineFact, preview_purchase, redeem_purchase, return_of_purchase
-from billing.operations.spend import Receipt, SpendFact, record_spend
-from billing.queries.checkout import UnableToOrder
-from billing.operations.told_method import ToldMethod, record_told_method
 from billing.operations.refunds import finish_refunds, refund_order
 from billing.operations.spend import Receipt, SpendFact, record_spend
+from billing.operations.told_method import ToldMethod, record_told_method
 from billing.queries.checkout import UnableToOrder
 from billing.refunding import UnableToRefund
 
@@ -52,8 +50,8 @@ __all__ = [
     "receive_stripe_event",
     "record_dispute",
     "record_spend",
-    "redeem_purchase",
     "record_told_method",
+    "redeem_purchase",
     "refund_order",
     "remove_card",
     "return_of_purchase",

@@ -193,7 +193,7 @@ def _may_order(customer_id: int, now: datetime) -> bool:
 def _card(customer_id: int, quoted: Quote, now: datetime) -> PaymentMethod:
     """The default payment method, if it is a card that can be charged this."""
     default = PaymentMethod.objects.on_file().filter(customer=customer_id, is_default=True)
-    method = default.exclude(gateway=PaymentMethod.Gateway.STAFF).first()
+    method = default.exclude(gateway__in=PaymentMethod.OUTSIDE).first()
     if method is None or not method.is_usable(now):
         raise UnableToOrder("card")
     gateway = gateway_named(method.gateway)

@@ -11,8 +11,8 @@ from credits.operations.coupons import (
     revoke_coupons,
 )
 from credits.operations.debts import DebtSettlement, NewDebt, open_debts, settle_debts, write_off_debts
-from credits.operations.parts import CouponPart, redeem_parts
 from credits.operations.lines import Line, PaidPurchase, preview_lines, redeem_lines
+from credits.operations.parts import CouponPart, redeem_parts
 from credits.operations.redemptions import RedemptionFact, UnableToRedeem, record_redemptions, redeem
 from credits.operations.reminders import remind_expiring
 from credits.operations.returns import GivenBack, UnableToGiveBack, give_back, return_credit
@@ -38,8 +38,8 @@ __all__ = [
     "preview_lines",
     "record_redemptions",
     "redeem",
-    "redeem_parts",
     "redeem_lines",
+    "redeem_parts",
     "remind_expiring",
     "return_credit",
     "revoke_amounts",

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0008_first_prices'),
+        ('billing', '0010_one_refund_on_its_way'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

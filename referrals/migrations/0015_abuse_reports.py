@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('referrals', '0013_first_benefit_cards'),
+        ('referrals', '0014_what_is_new'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
