@@ -24,6 +24,7 @@ NOT_FOUND_BY_LINKS = {
     "console:default_card": "is a button",
     "console:qr": "is a picture",
     "api:get_credit": "is for those who have a key",
+    "api:patch_account": "is for those who have a key",
     "account_reset_password_from_key": "stands in a mail",
     "demo:mail_page": "is the page of a mail, which these readers' demo has not sent",
     "console:remove_card": "is the page of a card, which this referrer does not have",
