@@ -34,6 +34,10 @@ def _as_written(value: Any) -> Any:
     return value
 
 
+def _none() -> Any:
+    return None
+
+
 Cell = Annotated[str, StringConstraints(strict=True, max_length=1000)]
 Flag = Annotated[bool, Field(strict=True)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_as_written)]
@@ -117,7 +121,7 @@ class AccountChangeIn(Schema):
     email: Cell = Field(default_factory=lambda: "", examples=["robert@example.com"])
     account_type: AccountType = Field(default_factory=lambda: AccountType.INDIVIDUAL, examples=["enterprise"])
     verified: Flag = Field(default_factory=lambda: False, examples=[True])
-    identity: IdentityIn = Field(default_factory=lambda: None)
+    identity: IdentityIn = Field(default_factory=_none)
     payment_method: PaymentMethodIn | None = Field(default_factory=lambda: None)
 
     def told(self) -> ToldChange:
@@ -170,6 +174,7 @@ def post_account(request: HttpRequest, account: AccountIn) -> Status[AccountOut]
         user = take_account(told=account.told(), now=clock.now())
     except UnableToTakeAccount as refusal:
         raise _problem(refusal) from refusal
+    assert user.registered_at
     answer = AccountOut(
         account_id=account.account_id,
         email=account.email.lower(),
@@ -205,6 +210,7 @@ def _problem(refusal: UnableToTakeAccount) -> Problem:
 
 def _as_it_stands(account: StandingAccount) -> AccountOut:
     user, method = account.user, account.method
+    assert user.registered_at
     return AccountOut(
         account_id=user.account_id,
         email=user.email,

@@ -75,7 +75,9 @@ def _record(told: ToldAbuse, customer: User, digest: str, now: datetime) -> Abus
 
 def _hold(told: ToldAbuse, customer: User, now: datetime) -> FraudFlag | None:
     referral = Referral.objects.filter(friend=customer).first()
-    return referral and open_flag(
+    if referral is None:
+        return None
+    return open_flag(
         referral_id=referral.pk,
         rule=f"abuse: {told.kind}",
         severity=FraudFlag.Severity.HOLD,

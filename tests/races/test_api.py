@@ -124,7 +124,7 @@ def test_control_without_the_key_a_report_is_recorded_twice(alice: User) -> None
 
 def grow_and_withdraw(friend: User) -> list[str]:
     """The enterprise that the one makes of the account is verified until the other says that it is not."""
-    take = {"account_id": friend.account_id, "now": NOW}
+    take: dict[str, Any] = {"account_id": friend.account_id, "now": NOW}
     return names(
         at_once(
             lambda: change_account(change=ToldChange(account_type="enterprise"), **take),
