@@ -42,6 +42,7 @@ NAMES = [
     "page-refer",
     "page-friend",
     "page-coupons",
+    "page-api-lists",
 ]
 
 
