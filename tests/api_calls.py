@@ -23,7 +23,7 @@ class Caller:
     def __init__(self, *scopes: str) -> None:
         _, self.key = create_api_key(name="billing", scopes=scopes, actor=None, now=day(1, 1))
 
-    def get(self, path: str, **asked: object) -> tuple[int, dict[str, Any]]:
+    def get(self, path: str, **asked: Any) -> tuple[int, dict[str, Any]]:
         return self._answer(Client().get(f"/api/v1/{path}", asked, headers=self._headers))
 
     def post(self, path: str, body: object) -> tuple[int, dict[str, Any]]:

@@ -59,11 +59,12 @@ def unlocked() -> Iterator[None]:
         yield
 
 
-def without_the_key() -> AbstractContextManager[None]:
-    stack = ExitStack()
-    stack.enter_context(without_constraint("a_redemption_counts_once"))
-    stack.enter_context(replaced(lines_sql, "RECORD", "ON CONFLICT (source, redemption_id) DO NOTHING", ""))
-    return stack
+@contextmanager
+def without_the_key() -> Iterator[None]:
+    """Take the unique key out, and what relies on it out of the statement."""
+    unkeyed = replaced(lines_sql, "RECORD", "ON CONFLICT (source, redemption_id) DO NOTHING", "")
+    with without_constraint("a_redemption_counts_once"), unkeyed:
+        yield
 
 
 def ten_clients(caller: Caller, *bodies: Any) -> list[tuple[int, dict[str, Any]]]:
