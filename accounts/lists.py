@@ -106,6 +106,12 @@ def part_of(
     return _page(rows, name, turn, now)
 
 
+def page_after(*, name: str, pk: int) -> str:
+    """Return the cursor of the page of a list that begins behind a row: for the bench, which does not walk there."""
+    now = horizon()
+    return _write(name, PAGE, now.history, pk, now.transaction)
+
+
 def _page(rows: QuerySet[RowT], name: str, turn: Turn, now: Horizon) -> Part[RowT]:
     """The first page's horizon goes from page to page: what changes while they are read is asked for afterwards."""
     after, since = _read(name, PAGE, turn.cursor, now.history) if turn.cursor else (0, now.transaction)

@@ -43,6 +43,7 @@ NAMES = [
     "page-refer",
     "page-friend",
     "page-coupons",
+    "page-api-lists",
 ]
 
 

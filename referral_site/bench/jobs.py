@@ -5,6 +5,7 @@ from itertools import takewhile
 from typing import Any
 
 from referral_site.bench.api import ApiSpend
+from referral_site.bench.api_lists import ApiLists
 from referral_site.bench.api_redemptions import ApiRedeem
 from referral_site.bench.books import Audit
 from referral_site.bench.imports import LargeImport, RefundImport, SpendImport
@@ -36,6 +37,7 @@ JOBS: tuple[type[Job], ...] = (
     ReferPage,
     FriendPage,
     CouponsPage,
+    ApiLists,
 )
 # In order of registration: what is due for one group is due before what is due for the next one.
 GROUPS = ("swept", "shared", "pinned", "imported")
