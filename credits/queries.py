@@ -33,6 +33,11 @@ class Shelf(models.TextChoices):
 
 def on_shelf(shelf: Shelf, now: datetime) -> Q:
     """Return the condition that a coupon stands on `shelf` at `now`, swept or not (TERMS: Credit)."""
+    return Q(issued_at__lte=now) & _issued_on_shelf(shelf, now)
+
+
+def _issued_on_shelf(shelf: Shelf, now: datetime) -> Q:
+    """The same of one that has been issued."""
     expired = Q(expired__gt=0) | Q(remaining__gt=0, expires_at__lte=now)
     shelves = {
         Shelf.USABLE: Q(remaining__gt=0, expired=0, expires_at__gt=now),
@@ -40,7 +45,7 @@ def on_shelf(shelf: Shelf, now: datetime) -> Q:
         Shelf.EXPIRED: expired,
         Shelf.REVOKED: Q(remaining=0, expired=0, revoked__gt=0),
     }
-    return Q(issued_at__lte=now) & shelves[shelf]
+    return shelves[shelf]
 
 
 def shelf_of(coupon: Coupon, now: datetime) -> Shelf:
@@ -70,12 +75,12 @@ class Balance:
 
 def balance(*, customer_id: int, now: datetime) -> Balance:
     """Return what the customer has at `now`. One statement, which judges each coupon once."""
-    shelf = Case(*(When(on_shelf(shelf, now), then=Value(shelf.value)) for shelf in Shelf))
+    shelf = Case(*(When(_issued_on_shelf(shelf, now), then=Value(shelf.value)) for shelf in Shelf))
     groups = (
         Coupon.objects.filter(customer=customer_id, issued_at__lte=now)
         .order_by()
         .values("customer__frozen_at", is_trial=Q(kind=CouponKind.TRIAL), shelf=shelf)
-        .annotate(left=Sum("remaining"), expires_at=Min("expires_at"), number=Count("pk"))
+        .annotate(left=Sum("remaining"), expires_at=Min("expires_at"), number=Count("*"))
     )
     shelves, left, frozen_at = dict.fromkeys(Shelf, 0), {False: Decimal(0), True: Decimal(0)}, None
     trial_expires_at = None

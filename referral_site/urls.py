@@ -21,9 +21,10 @@ def favicon(request: HttpRequest) -> HttpResponse:
 handler429 = "accounts.limits.too_often"
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    # The page of a link stands first: everybody comes by it.
+    path("", include("referrals.urls")),
     path("favicon.ico", favicon),
     path("admin/", admin.site.urls),
-    path("", include("referrals.urls")),
     path("accounts/", include("accounts.urls")),
     path("console/", include("referrals.urls_console")),
     path("webhooks/stripe/", stripe_webhook, name="stripe_webhook"),

@@ -6,10 +6,13 @@ Beside it stand the links that the browser has visited on that day (of UTC), so 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
+from hmac import HMAC
 
-from django.core.signing import TimestampSigner, get_cookie_signer
+from django.core.signing import TimestampSigner, b64_encode, get_cookie_signer
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.crypto import salted_hmac
+from django.utils.encoding import force_bytes
 
 from referrals.cookies import put
 
@@ -34,10 +37,26 @@ class Memory:
         return self.seen if self.visited_at.date() == now.date() else ()
 
 
+class ReadySigner(TimestampSigner):
+    """Django's signer, whose key is ready: to derive it takes longer than to sign."""
+
+    @cached_property
+    def _ready(self) -> HMAC:
+        return salted_hmac(str(self.salt) + "signer", b"", self.key, algorithm=self.algorithm)
+
+    def signature(self, value: str | bytes, key: str | bytes | None = None) -> str:
+        if key is not None:
+            return str(super().signature(value, key))
+        signing = self._ready.copy()
+        signing.update(force_bytes(value))
+        return b64_encode(signing.digest()).decode()
+
+
 @cache
 def signer() -> TimestampSigner:
     """The signer of Django's signed cookies, made once."""
-    return get_cookie_signer(salt=COOKIE + SALT)
+    kept = get_cookie_signer(salt=COOKIE + SALT)
+    return ReadySigner(key=kept.key, salt=kept.salt, algorithm=kept.algorithm)
 
 
 def memory(request: HttpRequest) -> Memory | None:
