@@ -63,6 +63,7 @@ class EndpointForm(ModelForm):
     class Meta:
         model = WebhookEndpoint
         fields = ("url", "events")
+        widgets: ClassVar[dict[str, forms.Widget]] = {"url": forms.URLInput(attrs={"class": "vTextField"})}
         help_texts = {"url": "A public https address. It is told of what happens from now on."}
 
     def clean_url(self) -> str:
@@ -95,7 +96,7 @@ class WebhookEndpointAdmin(ReadOnlyAdmin):
     """Who is told. A secret is shown once: when the endpoint is added, and when it is rotated."""
 
     form = EndpointForm
-    list_display = ("url", "events", "created_at", "switched_off_at", "off_reason")
+    list_display = ("url", "is_on", "wants", "created_at", "switched_off_at", "off_reason")
     list_filter = (("switched_off_at", admin.EmptyFieldListFilter),)
     search_fields = ("url__icontains",)
     ordering = ("-pk",)
@@ -110,6 +111,19 @@ class WebhookEndpointAdmin(ReadOnlyAdmin):
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[type[Any]]:
         return self.inlines if obj else []
+
+    @admin.display(boolean=True, description="on")
+    def is_on(self, endpoint: WebhookEndpoint) -> bool:
+        return endpoint.switched_off_at is None
+
+    @admin.display(description="events")
+    def wants(self, endpoint: WebhookEndpoint) -> str:
+        return "all" if set(endpoint.events) >= set(EVENTS) else ", ".join(endpoint.events)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """One button: the secret must be seen before anything else is done."""
+        buttons = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, {**buttons, **(extra_context or {})})
 
     def save_model(self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool) -> None:
         actor = request.user if isinstance(request.user, User) else None

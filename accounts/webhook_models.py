@@ -37,7 +37,7 @@ class WebhookEndpoint(models.Model):
         STAFF = "staff", "switched off by staff"
         GONE = "gone", "answered 410 Gone"
 
-    url = models.CharField(max_length=500, unique=True, db_collation="C")
+    url = models.CharField("URL", max_length=500, unique=True, db_collation="C")
     events = models.JSONField()
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(

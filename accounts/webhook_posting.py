@@ -34,7 +34,8 @@ FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 
 CONNECT_SECONDS = 5.0
 ALL_SECONDS = 15.0
-"""From the first packet to the end of the answer's head, however it drips; the body is not read."""
+"""For all of it but the look-up of the name, up to the end of the answer's head, however it drips; the body is not
+read."""
 
 MOST_ADDRESSES = 3
 """Of those that a name has, so many are tried where nobody is at the first."""
@@ -99,16 +100,17 @@ def signed(message: Message, at: datetime) -> dict[str, str]:
 def _post(message: Message) -> tuple[int, int]:
     target = target_of(message.url)
     tried = addresses_of(target)[:MOST_ADDRESSES]
+    until = monotonic() + ALL_SECONDS
     for left, address in zip(range(len(tried) - 1, -1, -1), tried, strict=True):
         try:
-            return _exchange(target, address, message)
+            return _exchange(target, address, message, until)
         except (NewConnectionError, ConnectTimeoutError):
             if not left:
                 raise
     raise UnableToReach("name")
 
 
-def _exchange(target: Target, address: str, message: Message) -> tuple[int, int]:
+def _exchange(target: Target, address: str, message: Message, until: float) -> tuple[int, int]:
     """Send to this address and no other; return the status, and for how long not to come back."""
     connection = _connection(target, address)
     # Receivers hold the timestamp against their own clocks: it is the real instant, wherever the demo's clock stands.
@@ -119,7 +121,7 @@ def _exchange(target: Target, address: str, message: Message) -> tuple[int, int]
         "user-agent": "refer-a-friend",
         "connection": "close",
     }
-    with _hung_up_after(ALL_SECONDS, connection):
+    with _hung_up_after(until - monotonic(), connection):
         connection.connect()
         connection.timeout = ALL_SECONDS
         connection.request("POST", target.path, body=message.body.encode(), headers=headers, preload_content=False)

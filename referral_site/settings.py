@@ -90,6 +90,7 @@ HOST = env.str("HOST", default="127.0.0.1")
 PORT = whole_number("PORT", default=8000, least=1, most=65_535)
 
 SECRET_KEY = kept_secret("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 IDENTITY_DIGEST_KEY = kept_secret("IDENTITY_DIGEST_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", HOST])
 SITE_URL = env.str("SITE_URL", default=f"http://{HOST}:{PORT}").rstrip("/")

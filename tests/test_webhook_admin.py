@@ -95,7 +95,7 @@ def test_endpoint_that_cannot_be_is_refused_in_words(desk: Client, url: str, eve
 
 def test_address_that_is_known_is_refused_in_words(desk: Client) -> None:
     add(desk)
-    assert "Webhook endpoint with this Url already exists." in add(desk)
+    assert "Webhook endpoint with this URL already exists." in add(desk)
     assert WebhookEndpoint.objects.count() == 1
 
 

@@ -28,6 +28,7 @@ from referrals.operations import (
     close_account,
     disqualify,
     hooks,
+    hooks_sql,
     lift_refusal,
     open_flag,
     refuse,
@@ -318,6 +319,41 @@ def test_nothing_is_written_that_no_endpoint_wants(endpoint: WebhookEndpoint, st
     add_endpoint(url="https://one.example.com/", events=[wanted], actor=None, now=JANUARY)
     let_everything_happen(staff)
     assert set(told()) == {wanted}
+
+
+STATEMENTS = [name for name in vars(hooks_sql) if name.replace("_", ".", 1).lower() in ALL]
+
+
+def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a plan reads of tables."""
+    if "Relation Name" in plan and "Scan" in plan["Node Type"]:
+        yield plan
+    for part in plan.get("Plans", []):
+        yield from scans(part)
+
+
+def read_by(statement: str, bob: User) -> set[str]:
+    """Return the tables that a statement reads of, as it runs."""
+    everything: dict[str, Any] = {
+        "friends": f"{{{bob.pk}}}", "referrals": f"{{{referral_of(bob).pk}}}", "coupons": "{1}", "flags": "{1}",
+        "flag": 1, "days": 14, "after": JANUARY, "until": NOW, "at": NOW, "now": NOW,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", everything)
+        (found,) = cursor.fetchone()
+    ((plan,),) = [json.loads(found) if isinstance(found, str) else found]
+    return {scan["Relation Name"] for scan in scans(plan["Plan"]) if scan["Actual Loops"]}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_where_nobody_wants_to_know_a_statement_reads_nothing_else(
+    endpoint: WebhookEndpoint, bob: User, name: str
+) -> None:
+    assert len(STATEMENTS) == len(ALL)
+    statement = getattr(hooks_sql, name)
+    assert len(read_by(statement, bob)) > 1, "control: with somebody who does, it reads more"
+    switch_endpoint_off(endpoint_id=endpoint.pk, now=NOW)
+    assert read_by(statement, bob) == {"accounts_webhookendpoint"}
 
 
 def test_everything_is_written_that_is_wanted(staff: User) -> None:

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='WebhookEndpoint',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('url', models.CharField(db_collation='C', max_length=500, unique=True)),
+                ('url', models.CharField(db_collation='C', max_length=500, unique=True, verbose_name='URL')),
                 ('events', models.JSONField()),
                 ('created_at', models.DateTimeField()),
                 ('switched_off_at', models.DateTimeField(blank=True, null=True)),

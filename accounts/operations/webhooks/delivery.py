@@ -31,8 +31,9 @@ from accounts.webhook_posting import Answer, Message, post
 LEASE = timedelta(minutes=5)
 """Far more than a message can take. Whoever has not recorded an answer by then is taken for dead."""
 
-A_RUN = 45.0
-"""Seconds in which a run claims messages; beat sends the next one a minute after it."""
+A_RUN = 40.0
+"""Seconds in which a run claims messages: with those that it waits for at the end it is over when beat sends the next,
+and keeps no more than one process of a worker's pool from the sweeps."""
 
 OF_AN_ENDPOINT = 4
 """Messages on their way to one endpoint at a time, each of another stream: a slow one keeps no thread from others."""
@@ -249,12 +250,12 @@ def record_answer(*, claimed: Claimed, answer: Answer, now: datetime) -> str:
 
 def _what_next(delivery: WebhookDelivery, answer: Answer, now: datetime) -> tuple[str, datetime]:
     if answer.is_taken:
-        return WebhookDelivery.State.DELIVERED, delivery.due_at
+        return WebhookDelivery.State.DELIVERED, now
     due_at = now + max(
         wait_after(delivery.pk, delivery.attempts), min(timedelta(seconds=answer.retry_after), LONGEST_WAIT)
     )
     if answer.is_gone or due_at > delivery.give_up_at:
-        return WebhookDelivery.State.GIVEN_UP, delivery.due_at
+        return WebhookDelivery.State.GIVEN_UP, now
     return WebhookDelivery.State.PENDING, due_at
 
 
