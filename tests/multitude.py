@@ -23,7 +23,8 @@ SMALL = {
 }
 # What names a row outside, by column.
 NAMES = {"account_id", "email", "code", "event_id", "payment_event_id", "redemption_id", "return_id", "file_digest",
-         "identity_digest", "key", "token", "flush_id", "number", "gateway_id"}  # fmt: skip
+         "identity_digest", "key", "token", "flush_id", "number", "gateway_id",
+         "dispute_id"}  # fmt: skip
 # Not the short word of a refusal.
 NOT_NAMES = {("accounts_refusedfact", "code")}
 # What names a row by its id: kind, perhaps another kind, id, perhaps a number.
