@@ -21,6 +21,8 @@ from accounts.models import (
 )
 from billing.models import (
     Charge,
+    Dispute,
+    DisputeLine,
     GatewayCustomer,
     GatewayEvent,
     Order,
@@ -28,6 +30,8 @@ from billing.models import (
     OrderLine,
     PaymentMethod,
     Product,
+    Refund,
+    RefundLine,
     SandboxCharge,
     SandboxRefund,
     SpendBatch,
@@ -245,19 +249,37 @@ def gather_orders(who: list[tuple[int, User, User]]) -> None:
         [Order(customer=user, number=f"crowd-{n}", key="k", total=6, placed_at=NOW, **whole) for n, user, _ in who]
     )
     product = Product.objects.earliest("pk")
-    OrderLine.objects.bulk_create(
+    lines = OrderLine.objects.bulk_create(
         [OrderLine(order=o, position=1, product=product, price=6, quantity=1, amount=6, **whole) for o in orders]
     )
     coupons = {coupon.customer_id: coupon for coupon in Coupon.objects.filter(source__startswith="crowd:")}
     OrderCoupon.objects.bulk_create([OrderCoupon(order=o, coupon=coupons[o.customer_id], amount=2) for o in orders])
     cards = {card.customer_id: card for card in PaymentMethod.objects.filter(token__startswith="crowd-")}
-    Charge.objects.bulk_create(
+    asked = Charge.objects.bulk_create(
         [Charge(order=o, method=cards[o.customer_id], key=o.number, amount=3, asked_at=NOW) for o in orders]
     )
     charges = SandboxCharge.objects.bulk_create(
         [SandboxCharge(key=o.number, token="crowd", amount=3, outcome="made") for o in orders]
     )
     SandboxRefund.objects.bulk_create([SandboxRefund(charge=charge, key=charge.key, amount=1) for charge in charges])
+    take_orders_back(lines, asked)
+
+
+def take_orders_back(lines: list[OrderLine], charges: list[Charge]) -> None:
+    part: dict[str, Any] = {"amount": 3, "trial": 0, "credit": 1, "cash": 2}
+    refunds = Refund.objects.bulk_create(
+        [Refund(order=one.order, key=one.order.number, actor_id=one.order.customer_id, asked_at=NOW, **part)
+         for one in lines]
+    )  # fmt: skip
+    RefundLine.objects.bulk_create(
+        [RefundLine(refund=refund, line=line, **part) for refund, line in zip(refunds, lines, strict=True)]
+    )
+    disputes = Dispute.objects.bulk_create(
+        [Dispute(charge=charge, dispute_id=charge.key, amount=1, opened_at=NOW) for charge in charges]
+    )
+    DisputeLine.objects.bulk_create(
+        [DisputeLine(dispute=dispute, line=line, amount=1) for dispute, line in zip(disputes, lines, strict=True)]
+    )
 
 
 def gather_referrals(who: list[tuple[int, User, User]]) -> None:

@@ -26,7 +26,7 @@ SMALL = {
 # What names a row outside, by column.
 NAMES = {"account_id", "email", "code", "event_id", "payment_event_id", "redemption_id", "return_id", "file_digest",
          "identity_digest", "key", "stream", "token", "flush_id", "report_id", "number",
-         "gateway_id"}  # fmt: skip
+         "gateway_id", "dispute_id"}  # fmt: skip
 # Not the short word of a refusal.
 NOT_NAMES = {("accounts_refusedfact", "code")}
 # What names a row by its id: kind, perhaps another kind, id, perhaps a number.
@@ -90,7 +90,7 @@ def copied(table: str, field: Field[Any, Any]) -> str:
     if column == "signup_attribution":
         return REFERRED_BY
     if column in NAMES and (table, column) not in NOT_NAMES:
-        return f"left(copy || '-' || {column}, {field.max_length})"
+        return f"CASE {column} WHEN '' THEN '' ELSE left(copy || '-' || {column}, {field.max_length}) END"
     return column
 
 

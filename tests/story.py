@@ -30,7 +30,7 @@ from accounts.operations import (
     write_messages,
 )
 from accounts.webhook_posting import Answer
-from billing.gateways import Card, News
+from billing.gateways import Card, News, ToldDispute
 from billing.models import Charge, Order, PaymentMethod, SandboxCharge, SandboxRefund
 from billing.operations import (
     LineFact,
@@ -38,12 +38,14 @@ from billing.operations import (
     add_card,
     arrange_payment,
     place_order,
+    record_dispute,
     record_spend,
     record_told_method,
     redeem_purchase,
 )
 from billing.operations.orders import conclude_order, record_answer, record_undone
 from billing.operations.payment_methods import record_news, remember_name, take_card_off
+from billing.operations.refunds import ask_refund, fail_refund, record_refund
 from billing.queries.checkout import Wanted, quote
 from credits.operations import NewCoupon, issue_coupons
 from credits.operations.redemptions import redeem
@@ -100,6 +102,7 @@ def cause_everything() -> None:
     leave_traces_of_accounts(alice, friends["bob"])
     pay_in_every_way(alice, friends["bob"])
     order_at_our_own_checkout(alice, friends["bob"])
+    take_orders_back_in_every_way(alice, friends["bob"], staff)
     gus = register("gus")
     ReferralLink.objects.create(owner=gus, code="gus-link", created_at=JANUARY)
     disqualify(user_id=gus.pk, actor=staff, reason="Card theft.", now=NOW)
@@ -207,6 +210,29 @@ def pay(placed: Order) -> None:
         SandboxCharge.objects.filter(pk=taken.pk).update(refunded=taken.amount)
         SandboxRefund.objects.create(charge=taken, key=f"undo:{charge.key}", amount=taken.amount)
         record_undone(charge_id=charge.pk, now=NOW)
+
+
+def take_orders_back_in_every_way(alice: User, bob: User, staff: User) -> None:
+    """Of each one's paid order a part is refunded, another is not, and a part of the charge is disputed: alice's bank
+    decides for itself after all, bob's for him. A refund of alice's is on its way."""
+    for customer in (alice, bob):
+        paid = Order.objects.get(customer=customer, key="paid")
+        asked: dict[str, Any] = {"order_id": paid.pk, "actor": staff, "reason": "A wish."}
+        back = ask_refund(key=f"part-{paid.number}", lines=[(1, Decimal(5)), (3, Decimal(1))], now=NOW, **asked)
+        name = f"sandbox-refund-{back.pk}"
+        taken = SandboxCharge.objects.get(key=paid.charge.key)
+        SandboxCharge.objects.filter(pk=taken.pk).update(refunded=back.cash)
+        SandboxRefund.objects.create(charge=taken, key=name, amount=back.cash)
+        record_refund(refund_id=back.pk, gateway_id=name, now=NOW)
+        refused = ask_refund(key=f"refused-{paid.number}", lines=[(1, Decimal(2))], now=NOW, **asked)
+        fail_refund(refund_id=refused.pk, now=NOW)
+        for state in ("open", "lost") if customer == alice else ("open", "won"):
+            told = ToldDispute(f"dp-{paid.number}", (paid.charge.gateway_id,), "", Decimal(5), state)
+            record_dispute(gateway="sandbox", told=told, now=NOW)
+    # Not for longer than a day, by any clock.
+    on_its_way: dict[str, Any] = {"key": "on its way", "lines": [(1, Decimal(3))], "now": max(NOW, timezone.now())}
+    alices = Order.objects.get(customer=alice, key="paid")
+    ask_refund(order_id=alices.pk, actor=staff, reason="A wish.", **on_its_way)
 
 
 def grow_into_an_enterprise(customer: User) -> None:

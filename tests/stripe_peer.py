@@ -1,14 +1,20 @@
-"""A Stripe to talk to over HTTP: localstripe in a process of its own, and Checkout in front of it.
+"""A Stripe to talk to over HTTP: localstripe in a process of its own, and a server in front of it.
 
-localstripe keeps customers, SetupIntents and payment methods, and sends signed webhooks. It knows no Checkout and no
-disputes: the server in front answers for those in the shapes that Stripe documents, has a page that takes a card as
-Stripe's does, and hands whatever else is asked to localstripe, unchanged.
+localstripe keeps customers, SetupIntents, payment methods, PaymentIntents and refunds, and sends signed webhooks. It
+knows no Checkout and no disputes: the front answers for those in the shapes that Stripe documents, has a page that
+takes a card as Stripe's does, and hands whatever else is asked to localstripe.
+
+Nor does localstripe know idempotency keys, a description, a list of one customer's PaymentIntents, or that no more is
+refunded than was charged. The front adds these as Stripe documents them: the first answer to a key, be it a refusal or
+a fault, is the answer to each request with it that says the same; one that says something else is refused; the newest
+PaymentIntent comes first. And it can be a network that loses requests or answers.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+import socket
 import subprocess
 import sys
 import threading
@@ -40,6 +46,20 @@ class Peer:
     front: str
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     disputes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, tuple[bytes, int, bytes]] = field(default_factory=dict)
+    """By idempotency key: what was asked, and the status and body of the answer."""
+    lost_requests: int = 0
+    """How many of the next POSTs do not reach Stripe."""
+    lost_answers: int = 0
+    """How many of the next answers to a POST do not come back."""
+    faults: int = 0
+    """How many of the next POSTs end in a fault of Stripe's own."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin_anew(self) -> None:
+        """Forget all keys, and lose nothing more."""
+        self.answers.clear()
+        self.lost_requests = self.lost_answers = self.faults = 0
 
     def ask(self, method: str, path: str, **form: str) -> Any:
         """Ask localstripe; return its answer. Raises HTTPError where it refuses."""
@@ -181,6 +201,8 @@ class Front(BaseHTTPRequestHandler):
         elif self.path.startswith("/v1/disputes/") and name in self.peer.disputes:
             told = self.peer.told_dispute(name, expanded="expand" in self.path)
             self.answer(200, json.dumps(told).encode())
+        elif self.path.startswith("/v1/payment_intents?"):
+            self.answer(200, json.dumps(self.intents()).encode())
         elif not self.path.startswith(("/v1/checkout/sessions/", "/v1/disputes/")):
             self.forward()
         elif name in self.peer.sessions:
@@ -195,8 +217,16 @@ class Front(BaseHTTPRequestHandler):
         elif self.path.startswith("/pay/"):
             back = self.peer.enter(self.path.removeprefix("/pay/"), self.form()["number"])
             self.answer(303, b"", location=back)
+        elif self.peer.lost_requests:
+            self.peer.lost_requests -= 1
+            self.hang_up()
         else:
-            self.forward()
+            answer = self.once()
+            if self.peer.lost_answers:
+                self.peer.lost_answers -= 1
+                self.hang_up()
+            else:
+                self.answer(*answer)
 
     do_DELETE = do_POST  # noqa: N815
 
@@ -206,20 +236,61 @@ class Front(BaseHTTPRequestHandler):
     def form(self) -> dict[str, str]:
         return dict(urllib.parse.parse_qsl(self.body().decode()))
 
-    def known(self, body: bytes) -> bytes:
-        """What localstripe knows of a request: it refuses the description of a PaymentIntent."""
-        fields = urllib.parse.parse_qsl(body.decode())
-        return urllib.parse.urlencode([field for field in fields if field[0] != "description"]).encode()
+    def hang_up(self) -> None:
+        """Say nothing, as a network that has gone."""
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def once(self) -> tuple[int, bytes]:
+        """Ask localstripe, once for each idempotency key."""
+        body, key = self.body(), self.headers.get("Idempotency-Key")
+        if key is None:
+            return self.ask(body)
+        with self.peer.lock:
+            asked, status, answer = self.peer.answers.get(key) or (body, *self.ask(body))
+            self.peer.answers.setdefault(key, (asked, status, answer))
+        if asked != body:
+            fault = {"type": "idempotency_error", "message": "Keys for idempotent requests can only be used once."}
+            return 400, json.dumps({"error": fault}).encode()
+        return status, answer
+
+    def ask(self, body: bytes) -> tuple[int, bytes]:
+        if self.peer.faults:
+            self.peer.faults -= 1
+            return 500, json.dumps({"error": {"type": "api_error", "message": "An unknown error occurred"}}).encode()
+        form = dict(urllib.parse.parse_qsl(body.decode()))
+        if self.path == "/v1/payment_intents":
+            form.pop("description", None)
+        if self.path == "/v1/refunds" and self.is_too_much(form):
+            fault = {"type": "invalid_request_error", "message": "Refund amount is greater than unrefunded amount"}
+            return 400, json.dumps({"error": fault}).encode()
+        return self.to_localstripe(urllib.parse.urlencode(form).encode())
+
+    def is_too_much(self, form: dict[str, str]) -> bool:
+        intent = self.peer.ask("GET", f"/v1/payment_intents/{form['payment_intent']}")
+        refunds = self.peer.ask("GET", f"/v1/refunds?payment_intent={form['payment_intent']}")["data"]
+        return bool(int(form["amount"]) > intent["amount"] - sum(refund["amount"] for refund in refunds))
+
+    def intents(self) -> dict[str, Any]:
+        """As `GET /v1/payment_intents` of one customer, created since then, the newest first."""
+        wanted = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
+        every = self.peer.ask("GET", "/v1/payment_intents?limit=100")["data"]
+        since = int(wanted.get("created[gte]", 0))
+        found = [one for one in every if one["customer"] == wanted["customer"] and one["created"] >= since]
+        return {"object": "list", "url": "/v1/payment_intents", "has_more": False, "data": found[::-1]}
 
     def forward(self) -> None:
+        self.answer(*self.to_localstripe(self.body()))
+
+    def to_localstripe(self, body: bytes) -> tuple[int, bytes]:
         kept = {name: text for name, text in self.headers.items() if name in ("Authorization", "Content-Type")}
         address = f"{self.peer.localstripe}{self.path}"
-        request = urllib.request.Request(address, self.known(self.body()) or None, kept, method=self.command)
+        request = urllib.request.Request(address, body or None, kept, method=self.command)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
-                self.answer(answer.status, answer.read())
+                return answer.status, answer.read()
         except urllib.error.HTTPError as refusal:
-            self.answer(refusal.code, refusal.read())
+            return refusal.code, refusal.read()
 
     def answer(self, status: int, body: bytes, kind: str = "application/json", location: str = "") -> None:
         self.send_response(status)

@@ -284,6 +284,30 @@ BREAKERS = {
         "UPDATE billing_spendevent SET occurred_at = occurred_at + interval '1 second' WHERE source = 'console'"
     ),
     "sandbox_has_taken_what_was_charged": Breaker("UPDATE billing_sandboxcharge SET amount = amount + 1"),
+    "refund_is_its_lines": Breaker("UPDATE billing_refund SET amount = amount + 1, trial = trial + 1"),
+    "refund_is_of_a_paid_order": Breaker(
+        "UPDATE billing_order SET state = 'placed', paid_at = NULL WHERE state = 'paid'"
+    ),
+    "line_gives_back_what_was_paid": Breaker(
+        """
+        UPDATE billing_disputeline AS back SET amount = line.cash + 0.01
+        FROM billing_orderline AS line WHERE line.id = back.line_id
+        """
+    ),
+    "line_comes_back_in_proportion": Breaker(
+        "UPDATE billing_refundline SET trial = trial - 0.02, credit = credit + 0.02 WHERE trial > 0"
+    ),
+    "refunds_of_a_line_are_its_spends": Breaker(
+        "UPDATE billing_spendevent SET amount = amount / 2, original_amount = original_amount / 2 "
+        "WHERE source = 'console' AND type = 'refund'"
+    ),
+    "refunds_of_an_order_are_its_returns": Breaker("UPDATE billing_refund SET state = 'failed' WHERE state = 'done'"),
+    "cash_that_came_back_was_given_by_its_gateway": Breaker("UPDATE billing_refund SET gateway_id = ''"),
+    "dispute_is_over_lines_of_its_order": Breaker("UPDATE billing_dispute SET amount = amount - 0.01"),
+    "disputes_of_a_line_are_its_spends": Breaker("UPDATE billing_dispute SET state = 'lost' WHERE state = 'won'"),
+    "refund_ends_within_a_day": Breaker(
+        f"UPDATE billing_refund SET asked_at = '{NOW - A_DAY - TICK}' WHERE state = 'asked'"
+    ),
     "order_ends_within_a_day": Breaker(
         f"UPDATE billing_order SET placed_at = '{NOW - A_DAY - TICK}' WHERE state = 'placed'"
     ),
@@ -452,6 +476,12 @@ def test_charge_may_be_undone_for_a_day() -> None:
     break_books(Breaker("UPDATE billing_charge SET state = 'undoing' WHERE state = 'undone'"))
     assert "order_ends_within_a_day" not in breaches(now=NOW + A_DAY)
     assert "order_ends_within_a_day" in breaches(now=NOW + A_DAY + TICK)
+
+
+def test_refund_may_be_on_its_way_for_a_day() -> None:
+    break_books(Breaker(f"UPDATE billing_refund SET asked_at = '{NOW}' WHERE state = 'asked'"))
+    assert "refund_ends_within_a_day" not in breaches(now=NOW + A_DAY)
+    assert "refund_ends_within_a_day" in breaches(now=NOW + A_DAY + TICK)
 
 
 def run_audit(*options: str) -> tuple[int, list[str]]:

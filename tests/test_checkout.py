@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
+from billing.gateways.sandbox import Sandbox
 from billing.models import Charge, Order, OrderCoupon, PaymentMethod, Product, SandboxCharge, SandboxRefund, SpendEvent
 from billing.operations import (
     UnableToOrder,
@@ -21,6 +22,7 @@ from billing.operations import (
     place_order,
     remove_card,
 )
+from billing.operations.orders import conclude_order, record_answer
 from billing.queries.checkout import Wanted, quote
 from billing.tasks import finish_orders as job
 from credits.models import Coupon, CouponEntry, Redemption
@@ -494,6 +496,20 @@ def test_beat_finishes_orders_each_minute(alice: User) -> None:
     assert job() == int(timezone.now() > NOW + MINUTE)
 
 
+def test_charge_that_turns_up_after_its_order_was_cancelled_goes_back(alice: User) -> None:
+    """As from a process that slept for hours between a look at the order and its request to the gateway."""
+    order = place_order(**terms_of(alice, rds=1))
+    finish_orders(now=NOW + HOUR)
+    charge = Charge.objects.get(order=order)
+    asked = {"token": charge.method.token, "amount": charge.amount, "key": charge.key}
+    made = Sandbox().charge(customer="", description="", **asked)
+    record_answer(charge_id=charge.pk, state=Charge.State.MADE, gateway_id=made, now=NOW + HOUR)
+    finish_orders(now=NOW + 2 * HOUR)
+    order.refresh_from_db()
+    assert (order.state, order.charge.state) == ("cancelled", "undone")
+    assert taken_by(alice) == [(f"order:{order.number}", "0.00")]
+
+
 # Credit that is gone before the order is paid
 
 
@@ -525,6 +541,19 @@ def test_charge_is_undone_where_the_credit_is_gone(dave: User, take_away: Callab
     assert SandboxRefund.objects.count() == 1
 
 
+def test_charge_that_went_back_before_that_was_recorded_goes_back_once(dave: User) -> None:
+    """As after a crash between the gateway's answer and its record."""
+    order = buy(dave, image_search=2)
+    claim(dave)
+    asked = {"charge_id": f"sandbox-charge-order:{order.number}", "amount": order.cash}
+    record_answer(charge_id=order.charge.pk, state=Charge.State.MADE, gateway_id=asked["charge_id"], now=NOW)
+    conclude_order(order_id=order.pk, now=NOW)
+    Sandbox().refund(**asked, key=f"undo:order:{order.number}")
+    finish_orders(now=NOW)
+    order.refresh_from_db()
+    assert (order.charge.state, SandboxRefund.objects.count()) == ("undone", 1)
+
+
 def test_order_is_cancelled_where_its_credit_is_gone_and_nothing_was_to_be_charged(alice: User) -> None:
     give_credit(alice, "9")
     order = place_order(**terms_of(alice, rds=1))
@@ -543,7 +572,7 @@ def test_coupon_that_expires_before_it_is_swept_still_pays_what_was_ordered_in_t
 # Parts of coupons
 
 
-def redeem_some(user: User, *parts: tuple[Coupon, str], name: str = "parts", at: object = NOW) -> Redemption:
+def redeem_some(user: User, *parts: tuple[Coupon, str], name: str = "parts", at: datetime = NOW) -> Redemption:
     chosen = [CouponPart(coupon.pk, Decimal(amount)) for coupon, amount in parts]
     return redeem_parts(
         source="console",
@@ -551,7 +580,7 @@ def redeem_some(user: User, *parts: tuple[Coupon, str], name: str = "parts", at:
         customer_id=user.pk,
         parts=chosen,
         occurred_at=at,
-        now=NOW,  # type: ignore[arg-type]
+        now=NOW,
     )
 
 
@@ -576,7 +605,9 @@ def test_parts_again_have_no_effect_and_other_parts_conflict(alice: User) -> Non
         ("5", "", NOW, "id"),
     ],
 )
-def test_parts_that_cannot_be_had_are_refused_whole(alice: User, amount: str, name: str, at: object, code: str) -> None:
+def test_parts_that_cannot_be_had_are_refused_whole(
+    alice: User, amount: str, name: str, at: datetime, code: str
+) -> None:
     one, other = give_credit(alice, "5"), give_credit(alice, "5")
     with pytest.raises(UnableToRedeem) as refusal:
         redeem_some(alice, (other, "1"), (one, amount), name=name, at=at)

@@ -240,6 +240,27 @@ ATTEMPTS = {
     "sandbox_charge_is_in_dollars": "UPDATE billing_sandboxcharge SET currency = 'EUR'",
     "sandbox_refunds_no_more_than_it_charged": "UPDATE billing_sandboxcharge SET refunded = amount + 0.01",
     "sandbox_refund_is_in_dollars": "UPDATE billing_sandboxrefund SET currency = 'EUR'",
+    "refund_is_in_dollars": "UPDATE billing_refund SET currency = 'EUR'",
+    "refund_parts_are_not_negative": "UPDATE billing_refund SET trial = -1, cash = amount - credit + 1",
+    "refund_parts_add_up": "UPDATE billing_refund SET amount = amount + 0.01",
+    "refund_is_above_zero": "UPDATE billing_refund SET amount = 0, trial = 0, credit = 0, cash = 0",
+    "refund_key_is_not_empty": "UPDATE billing_refund SET key = '' WHERE state = 'asked'",
+    "an_order_has_one_refund_on_its_way": "UPDATE billing_refund SET state = 'asked', ended_at = NULL",
+    "refund_is_ended_or_asked": "UPDATE billing_refund SET ended_at = NULL",
+    "refund_line_is_in_dollars": "UPDATE billing_refundline SET currency = 'EUR'",
+    "refund_line_parts_are_not_negative": "UPDATE billing_refundline SET trial = -1, cash = amount - credit + 1",
+    "refund_line_parts_add_up": "UPDATE billing_refundline SET amount = amount + 0.01",
+    "refund_line_is_above_zero": "UPDATE billing_refundline SET amount = 0, trial = 0, credit = 0, cash = 0",
+    "a_refund_has_a_line_once": "UPDATE billing_refundline SET line_id = (SELECT min(id) FROM billing_orderline)",
+    "dispute_is_in_dollars": "UPDATE billing_dispute SET currency = 'EUR'",
+    "dispute_is_above_zero": "UPDATE billing_dispute SET amount = 0",
+    "dispute_is_ended_or_open": "UPDATE billing_dispute SET state = 'open'",
+    "dispute_line_is_in_dollars": "UPDATE billing_disputeline SET currency = 'EUR'",
+    "a_dispute_has_a_line_once": """
+        INSERT INTO billing_disputeline (dispute_id, line_id, amount, currency)
+        SELECT dispute_id, line_id, amount, currency FROM billing_disputeline
+    """,
+    "dispute_line_is_above_zero": "UPDATE billing_disputeline SET amount = 0",
     # referrals
     "terms_amounts_are_not_negative": "UPDATE referrals_programmeterms SET welcome_enterprise = welcome_individual - 1",
     "terms_threshold_is_above_zero": "UPDATE referrals_programmeterms SET qualifying_threshold = 0",
@@ -334,6 +355,9 @@ FURTHER_ATTEMPTS = [
     ("card_has_its_expiry", "UPDATE billing_paymentmethod SET expiry_month = 13 WHERE gateway = 'sandbox'"),
     ("card_has_its_expiry", "UPDATE billing_paymentmethod SET expires_at = now() WHERE gateway = 'staff'"),
     ("card_has_its_expiry", "UPDATE billing_paymentmethod SET expiry_month = 1 WHERE gateway = 'billing'"),
+    ("refund_is_ended_or_asked", "UPDATE billing_refund SET ended_at = now() WHERE state = 'asked'"),
+    ("dispute_is_above_zero", "UPDATE billing_dispute SET dispute_id = '' WHERE state = 'won'"),
+    ("dispute_is_ended_or_open", "UPDATE billing_dispute SET ended_at = NULL"),
     ("order_key_is_not_empty", "UPDATE billing_order SET number = '' WHERE key = 'paid'"),
     ("order_has_the_instant_of_its_state", "UPDATE billing_order SET cancelled_at = now() WHERE state = 'paid'"),
     ("order_has_the_instant_of_its_state", "UPDATE billing_order SET paid_at = now() WHERE state = 'placed'"),
@@ -368,6 +392,10 @@ TRIGGER_ATTEMPTS = {
         "UPDATE billing_order SET paid_at = paid_at + interval '1 second' WHERE state = 'paid'",
         "UPDATE billing_order SET state = 'placed', paid_at = NULL WHERE state = 'paid'",
         "UPDATE billing_order SET reason = 'declined' WHERE state = 'cancelled'",
+    ],
+    ("billing_refund", "refund_ends_once"): [
+        "UPDATE billing_refund SET state = 'failed' WHERE state = 'done'",
+        "UPDATE billing_refund SET state = 'asked', ended_at = NULL WHERE state = 'failed'",
     ],
     ("billing_spendbatch", "batch_is_applied_once"): [
         "UPDATE billing_spendbatch SET applied_at = NULL",

@@ -124,6 +124,7 @@ class Orders(RuleBasedStateMachine):
     def tell_of_a_dispute_again(self, pick: object, state: str) -> None:
         finish_refunds(now=self.now)
         known = self.one(Dispute.objects.order_by("pk"), pick)
+        assert isinstance(known, Dispute)
         dispute(known.charge.order, str(known.amount.amount), state, dispute_id=known.dispute_id, at=self.now)
 
     @rule(days=some.integers(1, 12))
@@ -193,7 +194,7 @@ class Orders(RuleBasedStateMachine):
 
     @staticmethod
     def total(rows: object, column: str) -> Decimal:
-        return rows.aggregate(total=Sum(column))["total"] or Decimal(0)  # type: ignore[attr-defined,no-any-return]
+        return rows.aggregate(total=Sum(column))["total"] or Decimal(0)  # type: ignore[attr-defined]
 
 
 def test_any_history_of_orders_adds_up() -> None:

@@ -50,6 +50,7 @@ def stripe(peer: Peer, settings: Settings) -> None:
     settings.STRIPE_SECRET_KEY = SECRET_KEY
     settings.STRIPE_WEBHOOK_SECRET = WEBHOOK_SECRET
     settings.STRIPE_API_BASE = peer.front
+    peer.begin_anew()
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ def peer() -> Iterator[Peer]:
 
 @pytest.fixture(autouse=True)
 def stripe(peer: Peer, settings: Settings) -> None:
+    peer.begin_anew()
     settings.PAYMENT_GATEWAY = "stripe"
     settings.STRIPE_SECRET_KEY = SECRET_KEY
     settings.STRIPE_WEBHOOK_SECRET = WEBHOOK_SECRET
@@ -198,7 +199,7 @@ def test_dispute_of_a_payment_not_yet_recorded_finishes_that_first(
         patch.setattr(orders, "record_answer", interrupted)
         with pytest.raises(KeyboardInterrupt):
             buy(alice, domain=1)
-    intent = peer.ask("GET", "/v1/payment_intents")["data"][0]
+    intent = peer.ask("GET", "/v1/payment_intents?limit=100")["data"][-1]
     assert intent["customer"] == GatewayCustomer.objects.get(customer=alice).token
     assert Charge.objects.get().gateway_id == ""
     assert tell(peer.dispute(intent["id"], 1199)) == 200

@@ -11,7 +11,6 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import Q
 
-from accounts.retries import retried
 from billing.gateways import ToldDispute
 from billing.models import Charge, Dispute, DisputeLine, Order, Refund, SpendType
 from billing.operations.order_reversals import Reversed, record_reversals
@@ -42,13 +41,13 @@ def finish_what_is_disputed(*, gateway: str, told: ToldDispute, now: datetime) -
     finish_refunds_of(order_id=charge.order_id, now=now)
 
 
-@retried
 def record_dispute(*, gateway: str, told: ToldDispute, now: datetime) -> Dispute | None:
     """Record how a dispute stands; return it, or None where its charge is not ours.
 
     Open or lost, the cash of the lines is charged back, as much of it as is left; won, that is reversed. What the
     gateway said before is known, and an answer that has been overtaken by a later one changes nothing. Locks the Order,
-    then the spend events' keys. Raises UnableToRecordDispute.
+    then the spend events' keys; `record_news`, which calls this, begins anew where that is undone. Raises
+    UnableToRecordDispute.
     """
     charge = charge_of(gateway, told)
     if charge is None:
@@ -71,7 +70,7 @@ def record_dispute(*, gateway: str, told: ToldDispute, now: datetime) -> Dispute
         if is_new:
             _take_back(order, dispute, now)
         elif told.state in _LATER[Dispute.State(dispute.state)]:
-            _move(order, dispute, told.state, now)
+            _move(order, dispute, Dispute.State(told.state), now)
         elif told.state != dispute.state:
             logger.warning("Dispute %s is %s, and not %s again.", dispute, dispute.state, told.state)
         return dispute

@@ -90,17 +90,17 @@ INVARIANTS = (
     ),
     Invariant(
         "refunds_of_an_order_are_its_returns",
-        "The credit and the trial of a refund that is done are back on the coupons that its order used.",
+        "The credit and the trial of refunds that are done are back on the coupons that the order used, and no others.",
         """
         WITH refunded AS (
             SELECT order_id, sum(credit) AS credit, sum(trial) AS trial
             FROM billing_refund WHERE state = 'done' GROUP BY order_id
         ), wanted AS (
-            SELECT number AS redemption_id, refunded.credit AS amount
-            FROM refunded JOIN billing_order AS ordered ON ordered.id = order_id
+            SELECT number AS redemption_id, coalesce(refunded.credit, 0) AS amount
+            FROM billing_order AS ordered LEFT JOIN refunded ON order_id = ordered.id
             UNION ALL
-            SELECT number || '-trial', refunded.trial
-            FROM refunded JOIN billing_order AS ordered ON ordered.id = order_id
+            SELECT number || '-trial', coalesce(refunded.trial, 0)
+            FROM billing_order AS ordered LEFT JOIN refunded ON order_id = ordered.id
         ), given AS (
             SELECT redemption.redemption_id, sum(back.amount) AS amount
             FROM credits_redemptionreturn AS back JOIN credits_redemption AS redemption

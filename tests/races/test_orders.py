@@ -211,7 +211,7 @@ def sweep() -> object:
     return settle(as_of=EXPIRES, now=EXPIRES, due=[Due.EXPIRY])
 
 
-def it_expires(placed: Order, lock: AbstractContextManager[None], met: AbstractContextManager[None]) -> list[str]:
+def it_expires(placed: Order, lock: AbstractContextManager[None], met: AbstractContextManager[Any]) -> list[str]:
     with in_place(lock, met):
         return names(at_once(lambda: pay_order(order_id=placed.pk, now=NOW), sweep))
 
