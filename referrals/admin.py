@@ -497,7 +497,7 @@ class CardForm(ModelForm):
         fields = "__all__"  # a card has no field that is not its staff's to set
         help_texts = {
             "title": "A number of the terms may stand in the words by its name: {trial_individual} reads $300 here "
-            "as long as that is what the terms in force say.",
+            "as long as that is what the terms in force say; and {price} is what the product costs.",
             "product": "The page then says whether it earns and accepts credit, as the catalogue has it.",
         }
 
@@ -505,7 +505,7 @@ class CardForm(ModelForm):
         answer = super().clean() or {}
         for name in ("title", "text", "link_label"):
             try:
-                require_known_placeholders(text=answer.get(name, ""))
+                require_known_placeholders(text=answer.get(name, ""), product=answer.get("product"))
             except UnableToSetCard as refusal:
                 self.add_error(name, str(refusal))
         return answer

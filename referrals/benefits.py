@@ -27,7 +27,7 @@ CARDS = [
     ),
     Card(
         gettext_noop("Simple Application Server"),
-        gettext_noop("A small server with everything on it to publish a site, from $4.50 a month."),
+        gettext_noop("A small server with everything on it to publish a site, from {price} a month."),
         "/free-trial/#products",
         gettext_noop("See all products"),
         "simple-app-server",

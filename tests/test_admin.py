@@ -459,6 +459,7 @@ def test_cards_are_added_changed_and_hidden(desk: Client) -> None:
     ("changed", "said"),
     [
         ({"text": "Worth {everything}."}, "The terms have no number of this name: everything."),
+        ({"text": "For {price}."}, "The terms have no number of this name: price."),
         ({"title": "{payouts}"}, "The terms have no number of this name: payouts."),
         ({"link": "javascript:alert(1)"}, "A link begins with / or with https://."),
         ({"link": "//example.com"}, "A link begins with / or with https://."),

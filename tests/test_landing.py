@@ -89,7 +89,7 @@ def test_every_page_follows_the_catalogue(client: Client) -> None:
     for address in ("/", "/terms/"):
         page = seen(client, address)
         assert "Elastic Compute Service; Storage & CDN; Networking; Database Services; Analytics & Big Data." in page
-        assert "Web Hosting, Domains, DNS, Marketplace." in page
+        assert "Web Hosting, Domains, DNS, Marketplace, Special offers." in page
         assert "Simple Application Service, Web Hosting" not in page
     assert "from $4.50 a month. Credit pays for it, but it earns none." in seen(client, "/")
     trial = seen(client, "/free-trial/")
@@ -103,7 +103,7 @@ def test_products_that_count_are_named_with_their_exceptions(client: Client) -> 
     assert "Storage & CDN (except Content Delivery Network); Networking" in answer
     assert "Simple Application Service" not in answer
     assert (
-        "Simple Application Service, Web Hosting, Domains, DNS, Marketplace."
+        "Simple Application Service, Web Hosting, Domains, DNS, Marketplace, Special offers."
         in questions(client)["How is credit used?"]
     )
 
@@ -148,6 +148,11 @@ def test_first_cards_are_the_trial_the_server_and_china(client: Client) -> None:
     assert server.startswith("Simple Application Server")
     assert "from $4.50 a month. Neither earns nor accepts credit." in server
     assert china.startswith("Entering the China market")
+
+
+def test_the_servers_price_is_the_catalogues(client: Client) -> None:
+    Product.objects.filter(code="simple-app-server").update(price="3.99")
+    assert "from $3.99 a month." in cards(client)[1]
 
 
 def test_cards_are_the_operators_in_their_order(client: Client) -> None:

@@ -105,6 +105,8 @@ def statements_of_pages(reader: User) -> dict[str, int]:
         f"/console/coupons/{coupon.pk}/movements.csv",
         "/console/orders/",
         "/console/orders/payments.csv",
+        "/console/catalogue/",
+        "/console/checkout/?item=ecs:1&key=0123456789abcdef",
     ]
     client = Client()
     client.force_login(reader)

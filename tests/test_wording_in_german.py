@@ -7,7 +7,7 @@ import pytest
 from django.utils import translation
 from django.utils.html import strip_tags
 
-from accounts.templatetags.wording import day, percent, sentence_case
+from accounts.templatetags.wording import day, percent, sentence_case, unit_price
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -45,3 +45,20 @@ def test_a_rate_has_the_sign_as_the_language_sets_it(rate: str, english: str, ge
         assert percent(Decimal(rate)) == english
     with translation.override("de"):
         assert percent(Decimal(rate)) == f"{german}{NBSP}%"
+
+
+@pytest.mark.parametrize(
+    ("price", "english", "german"),
+    [
+        ("8.5000", "$8.50", "8,50"),
+        ("0.0190", "$0.019", "0,019"),
+        ("0.0001", "$0.0001", "0,0001"),
+        ("1234.5", "$1,234.50", "1.234,50"),
+        ("100", "$100.00", "100,00"),
+    ],
+)
+def test_a_price_has_as_many_decimals_as_it_needs(price: str, english: str, german: str) -> None:
+    with translation.override("en"):
+        assert unit_price(Decimal(price)) == english
+    with translation.override("de"):
+        assert unit_price(Decimal(price)) == f"{german}{NBSP}$"

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Round
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from djmoney.models.fields import MoneyField
 
 from accounts.ledger import append_only, in_dollars, kept
@@ -55,7 +56,7 @@ class Order(models.Model):
 
     class State(models.TextChoices):
         PLACED = "placed", _("Being paid")
-        PAID = "paid", _("Paid")
+        PAID = "paid", pgettext_lazy("order", "Paid")
         CANCELLED = "cancelled", _("Not paid")
 
     class Reason(models.TextChoices):

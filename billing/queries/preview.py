@@ -114,14 +114,14 @@ class Preview:
     @property
     def coupons(self) -> Sequence[Share]:
         """The coupons that the page shows, in their order of use."""
-        unneeded = [share for share in self.shares if share.is_used and not share.pays]
-        hidden = set(unneeded[MOST_SHOWN:])
-        return [share for share in self.shares if share not in hidden]
+        hidden = {share.coupon.pk for share in self.further.shares}
+        return [share for share in self.shares if share.coupon.pk not in hidden]
 
     @property
     def further(self) -> Further:
-        """Those that it does not."""
-        return Further([share for share in self.shares if share not in set(self.coupons)])
+        """Those that it does not: the last of those that are not needed."""
+        unneeded = [share for share in self.shares if share.is_used and not share.pays]
+        return Further(unneeded[MOST_SHOWN:])
 
     @property
     def used_credit(self) -> Decimal:

@@ -4,6 +4,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts.retries import retried
+from billing.models import Product
 from referrals.models import BenefitCard
 from referrals.placeholders import unknown_in
 
@@ -18,9 +19,9 @@ class UnableToSetCard(Exception):
         self.code = code
 
 
-def require_known_placeholders(*, text: str) -> None:
-    """Raise UnableToSetCard("placeholder") where a text names a number that the terms do not have."""
-    if unknown := unknown_in(text):
+def require_known_placeholders(*, text: str, product: Product | None) -> None:
+    """Raise UnableToSetCard("placeholder") where a text names a number that neither the terms nor the product has."""
+    if unknown := unknown_in(text, product):
         raise UnableToSetCard("placeholder", ", ".join(unknown))
 
 
@@ -44,4 +45,4 @@ def change_card(*, card: BenefitCard) -> None:
 
 def _require_sense(card: BenefitCard) -> None:
     for words in (card.title, card.text, card.link_label):
-        require_known_placeholders(text=words)
+        require_known_placeholders(text=words, product=card.product)

@@ -3,13 +3,14 @@
 from django import template
 from django.utils.translation import gettext
 
-from referrals.models import ProgrammeTerms
+from referrals.models import BenefitCard, ProgrammeTerms
 from referrals.placeholders import fill_in
 
 register = template.Library()
 
 
-@register.filter
-def with_terms(text: str, terms: ProgrammeTerms) -> str:
+@register.simple_tag
+def words_of(card: BenefitCard, name: str, terms: ProgrammeTerms) -> str:
     """A text of a card in the reader's language, where there is a translation, with the numbers of these terms."""
-    return fill_in(gettext(text) if text else "", terms)
+    text = str(getattr(card, name))
+    return fill_in(gettext(text) if text else "", terms, card.product)

@@ -92,12 +92,28 @@ def test_tabs_keep_the_address_the_focus_and_the_way_back(referrer: Page) -> Non
     expect(referrer.get_by_role("link", name="Revoked 1")).to_have_attribute("aria-current", "page")
 
 
+def test_an_order_is_chosen_and_paid_without_a_mouse(referrer: Page) -> None:
+    referrer.goto("/console/catalogue/?q=private+cloud")
+    tab_to(referrer, "Quantity of Virtual Private Cloud")
+    referrer.keyboard.type("1")
+    tab_to(referrer, "Go to checkout")
+    # What was chosen is counted meanwhile, and the button keeps the focus.
+    expect(referrer.locator("#basket")).to_contain_text("1 product · $1.00")
+    expect(referrer.get_by_role("button", name="Go to checkout")).to_be_focused()
+    referrer.keyboard.press("Enter")
+    referrer.wait_for_url("**/console/checkout/**")
+    tab_to(referrer, "Order now")
+    referrer.keyboard.press("Enter")
+    referrer.wait_for_url("**/console/orders/*/")
+    expect(referrer.locator(".heading .badge")).to_have_text("Paid")
+
+
 def test_nothing_moves_for_those_who_want_no_motion(referrer: Page) -> None:
     moving = """[...document.querySelectorAll('*')].filter(element => {
         const style = getComputedStyle(element)
         return style.animationName !== 'none' || style.transitionDuration.split(',').some(time => parseFloat(time) > 0)
     }).length"""
-    for address in ("/", "/console/refer/", "/console/coupons/", "/dev/components/"):
+    for address in ("/", "/console/refer/", "/console/coupons/", "/console/catalogue/", "/dev/components/"):
         referrer.emulate_media(reduced_motion="no-preference")
         referrer.goto(address)
         assert referrer.evaluate(moving) > 0
