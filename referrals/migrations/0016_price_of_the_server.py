@@ -12,7 +12,7 @@ def follow_the_catalogue(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("referrals", "0013_first_benefit_cards"),
+        ("referrals", "0015_abuse_reports"),
         ("billing", "0008_first_prices"),
     ]
 
