@@ -87,7 +87,7 @@ def copied(table: str, field: Field[Any, Any]) -> str:
     if column == "signup_attribution":
         return REFERRED_BY
     if column in NAMES and (table, column) not in NOT_NAMES:
-        return f"left(copy || '-' || {column}, {field.max_length})"
+        return f"CASE {column} WHEN '' THEN '' ELSE left(copy || '-' || {column}, {field.max_length}) END"
     return column
 
 
