@@ -10,7 +10,6 @@ from typing import NamedTuple
 from django.db import transaction
 from djmoney.money import Money
 
-from accounts.retries import retried
 from credits.models import Coupon, CouponEntry, Redemption
 from credits.operations.coupons import lock_accounts
 from credits.operations.redemptions import MOST_AHEAD, Entry, UnableToRedeem, is_id, is_payable, write_entries
@@ -23,7 +22,6 @@ class CouponPart(NamedTuple):
     amount: Decimal
 
 
-@retried
 def redeem_parts(
     *,
     source: str,
@@ -35,8 +33,9 @@ def redeem_parts(
 ) -> Redemption:
     """Spend these parts of a customer's coupons, of credit or of the trial, in this order; each coupon stands once.
 
-    All or nothing; the same redemption again has no effect. Locks the CreditAccount. Raises UnableToRedeem: id, amount,
-    account, conflict, time, insufficient.
+    All or nothing; the same redemption again has no effect. Part of the caller's operation, which begins anew where the
+    database undoes it. Locks the CreditAccount. Raises UnableToRedeem: id, amount, account, conflict, time,
+    insufficient.
     """
     amount = sum((part.amount for part in parts), Decimal(0))
     if not is_id(redemption_id):
