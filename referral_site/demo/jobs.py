@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from accounts.tasks import deliver_outbox
-from billing.tasks import finish_orders
+from billing.tasks import finish_orders, finish_refunds
 from credits.tasks import remind_expiring
 from referral_site.demo.queries import is_all_settled
 from referrals import tasks
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 JOBS: Sequence[Task] = (  # type: ignore[type-arg]
     finish_orders,
+    finish_refunds,
     tasks.track_spend,
     tasks.claw_back,
     tasks.pay_referrers,
