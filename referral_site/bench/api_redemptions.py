@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey
 from accounts.operations import create_api_key
+from accounts.retries import retried
 from credits.operations import NewCoupon, issue_coupons
 from referral_site.bench import raw_sql
 from referral_site.bench.redemptions import ACROSS_THREE, Redeem, taken_from
@@ -126,6 +127,7 @@ def redeem_raw(cursor: Any, name: str, customer: int) -> None:
     cursor.execute(raw_sql.INSERT_ENTRIES, taken)
 
 
+@retried
 def issue_three_each(turn: int, customers: Sequence[int]) -> None:
     """Issue three coupons of $5 a customer that are usable by the clock: who redeems by the API does it now."""
     now = timezone.now()
