@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from babel import Locale
-from babel.messages import Catalog
+from babel.messages import Catalog, Message
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from django.conf import settings as site_settings
@@ -128,9 +128,16 @@ def test_the_compiled_messages_are_those_of_their_source(path: Path) -> None:
 
 def translations(catalog: Catalog) -> dict[str, str]:
     """What is translated in a catalog, and to what."""
-    pairs = [(_tuple(message.id), _tuple(message.string)) for message in catalog if not message.fuzzy]
+    clear = [message for message in catalog if not message.fuzzy]
+    entries = [(_context(message), _tuple(message.id), _tuple(message.string)) for message in clear]
     # A plural without a translation is compiled to itself.
-    return {str(key): str(text) for key, text in pairs if any(key) and any(text) and key != text}
+    return {f"{context} {key}": str(text) for context, key, text in entries if any(key) and any(text) and key != text}
+
+
+def _context(message: Message) -> str:
+    """What tells a message from another of the same words; of a compiled one, Babel gives it as bytes."""
+    context: str | bytes = message.context or ""
+    return context.decode() if isinstance(context, bytes) else context
 
 
 def _tuple(text: object) -> tuple[object, ...]:
