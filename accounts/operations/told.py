@@ -16,7 +16,6 @@ from accounts.operations.verification import (
     let_pass,
     number_tail,
 )
-from accounts.retries import retried
 from accounts.signals import accounts_registered
 
 
@@ -28,7 +27,6 @@ class UnableToRegister(Exception):
         self.code = code
 
 
-@retried
 def register_told(*, fact: AccountFact, attribution: Mapping[str, str], now: datetime) -> tuple[User, bool]:
     """Register one account as a file of accounts would, and return it, and whether it is new; one that is known with
     this content stays as it is.
@@ -52,7 +50,6 @@ def register_told(*, fact: AccountFact, attribution: Mapping[str, str], now: dat
         return user, bool(user_ids)
 
 
-@retried
 def record_verified(*, user_id: int, identity: Identity | None, account_type: str, now: datetime) -> bool:
     """Record that an account is verified, as this person or as whom is known already; False where that is so.
 
@@ -70,7 +67,6 @@ def record_verified(*, user_id: int, identity: Identity | None, account_type: st
         return True
 
 
-@retried
 def record_person(*, user_id: int, identity: Identity, account_type: str, now: datetime) -> None:
     """Record whom a document names that the billing system has not verified: it waits for staff, as one submitted here.
 
@@ -85,7 +81,6 @@ def record_person(*, user_id: int, identity: Identity, account_type: str, now: d
             IdentityVerification.objects.update_or_create(customer_id=user_id, defaults=defaults)
 
 
-@retried
 def record_unverified(*, user_id: int) -> bool:
     """Record that an account is not verified any more; False where it is not. Its link works no more.
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 from django.db import transaction
 
 from accounts.operations import UnableToAddPaymentMethod
-from accounts.retries import retried
 from billing.models import PaymentMethod
 from billing.operations.payment_methods import Unregistered, keep_file, lock_file, remember
 
@@ -19,7 +18,6 @@ class ToldMethod(NamedTuple):
     fingerprint: str
 
 
-@retried
 def record_told_method(*, customer_id: int, told: ToldMethod | None, now: datetime) -> bool:
     """Record what the billing system has on file for a customer, None for nothing; False where that is recorded.
 
