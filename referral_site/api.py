@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import orjson
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.docs import Swagger
@@ -147,3 +149,25 @@ def answer_missing(request: HttpRequest, fault: Http404) -> HttpResponse:
 @api.exception_handler(RequestDataTooBig)
 def answer_too_large(request: HttpRequest, fault: RequestDataTooBig) -> HttpResponse:
     return answer(request, Problem(413, "size", "The body is larger than 8 MB."))
+
+
+@csrf_exempt
+def unknown_call(request: HttpRequest) -> HttpResponse:
+    """Whatever else is asked below the API's address."""
+    return answer(request, Problem(404, "call", "There is no such call."))
+
+
+class MethodProblem:
+    """Says as a problem that a call is not made by this method: ninja says it in plain text."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        match = request.resolver_match
+        if response.status_code != HTTPStatus.METHOD_NOT_ALLOWED or match is None or match.namespace != "api":
+            return response
+        allowed = response.headers["Allow"]
+        refusal = Problem(405, "method", f"The call is made by {allowed}.", headers={"Allow": allowed})
+        return answer(request, refusal)

@@ -57,6 +57,7 @@ app.conf.beat_schedule = {
     "deliver_webhooks": job("accounts.tasks.deliver_webhooks", crontab()),
     "empty_webhooks": job("accounts.tasks.empty_webhooks", crontab(minute="48", hour="4")),
     "discard_unconfirmed": job("referrals.tasks.discard_unconfirmed", crontab(minute="38")),
+    "forget_changes": job("referrals.tasks.forget_changes", crontab(minute="48", hour="4")),
     # Seconds: what a crash of the server that counts visits may cost.
     "flush_visits": job("referrals.tasks.flush_visits", schedule(10)),
     "audit": job("referral_site.tasks.audit", crontab(minute="18", hour="3")),

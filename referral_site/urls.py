@@ -4,12 +4,12 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.templatetags.static import static
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.http import require_safe
 
 from billing.payment_views import stripe_webhook
 from referral_site import gallery
-from referral_site.api import api
+from referral_site.api import api, unknown_call
 
 
 @require_safe
@@ -28,7 +28,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("accounts.urls")),
     path("console/", include("referrals.urls_console")),
     path("webhooks/stripe/", stripe_webhook, name="stripe_webhook"),
+    path("api/v1/", unknown_call),
     path("api/v1/", api.urls),
+    re_path("^api/v1/", unknown_call),
     path("dev/", include("referral_site.demo.urls")),
     path("dev/", include((gallery.urlpatterns, "gallery"))),
 ]

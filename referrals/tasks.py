@@ -9,6 +9,7 @@ from accounts import clock
 from referrals.operations import Due, settle, track
 from referrals.operations import discard_unconfirmed as discard
 from referrals.operations import flush_visits as flush
+from referrals.operations import forget_changes as forget
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,12 @@ def claw_back() -> str:
 def discard_unconfirmed() -> int:
     """Delete the sign-ups that nobody confirmed in time."""
     return discard(now=clock.now())
+
+
+@shared_task
+def forget_changes() -> int:
+    """Delete notes of changes that later ones have overtaken."""
+    return forget()
 
 
 @shared_task

@@ -311,3 +311,16 @@ def test_the_schema_and_its_page_are_served_from_here(client: Client) -> None:
     assert page.status_code == 200
     assert b"http://" not in page.content
     assert b"https://" not in page.content
+
+
+@pytest.mark.parametrize(("method", "path", "status", "code"), [
+    ("get", "/api/v1/nothing", 404, "call"),
+    ("post", "/api/v1/", 404, "call"),
+    ("get", "/api/v1/spend-events", 405, "method"),
+    ("delete", "/api/v1/accounts/acct-1/credit", 405, "method"),
+])  # fmt: skip
+def test_a_call_that_there_is_not_is_a_problem(client: Client, method: str, path: str, status: int, code: str) -> None:
+    answer = getattr(client, method)(path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers.get("Allow") == {"/api/v1/spend-events": "POST"}.get(path, "GET" if status == 405 else None)

@@ -16,7 +16,16 @@ from accounts.models import User
 from credits.models import Coupon, CouponEntry
 from credits.operations import redeem
 from referrals.models import Referral, ReferralChange, Reward
-from referrals.operations import lift_refusal, open_flag, refuse, release_flag, settle, settlement, track
+from referrals.operations import (
+    forget_changes,
+    lift_refusal,
+    open_flag,
+    refuse,
+    release_flag,
+    settle,
+    settlement,
+    track,
+)
 from tests.api_calls import Caller
 from tests.facts import NOW, chargeback, day, fact, record, register
 from tests.races.racing import LONGEST_WAIT, replaced
@@ -241,10 +250,32 @@ def test_a_referral_is_noted_once_a_transaction_and_not_when_it_is_undone(alice:
     assert ReferralChange.objects.count() == before
 
 
-def test_what_sql_writes_is_listed_too(caller: Caller, alice: User) -> None:
-    since = now_at(caller, "referrals")
+def touch_referrals() -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE referrals_referral SET qualifying_spend = qualifying_spend")
+
+
+def test_notes_that_were_overtaken_go_and_the_last_one_stays(caller: Caller, alice: User) -> None:
+    since = now_at(caller, "referrals")
+    for _ in range(3):
+        touch_referrals()
+    written = ReferralChange.objects.count()
+    assert forget_changes() == written - 1 > 2
+    assert forget_changes() == 0
+    assert news(caller, "referrals", since)[0] == [Referral.objects.get().pk]
+
+
+def test_a_note_stays_while_an_older_transaction_may_still_add_to_what_is_read(caller: Caller, alice: User) -> None:
+    forget_changes()
+    with not_yet_committed(lambda: User.objects.filter(pk=alice.pk).update(country="DE")):
+        touch_referrals()
+        assert forget_changes() == 0
+    assert forget_changes() == 1
+
+
+def test_what_sql_writes_is_listed_too(caller: Caller, alice: User) -> None:
+    since = now_at(caller, "referrals")
+    touch_referrals()
     assert news(caller, "referrals", since)[0] == [Referral.objects.get().pk]
 
 

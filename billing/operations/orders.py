@@ -110,6 +110,9 @@ def pay_order(*, order_id: int, now: datetime) -> Order:
         order = Order.objects.get(pk=order_id)
         logger.warning("The gateway has not said what became of order %s", order.number)
         return order
+    except UnableToFinish:
+        logger.exception("Order %s cannot be finished yet", order_id)
+        return Order.objects.get(pk=order_id)
 
 
 def finish_orders(*, now: datetime) -> int:

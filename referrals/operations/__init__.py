@@ -1,6 +1,7 @@
 """Every write of the programme."""
 
 from referrals.operations.benefits import UnableToSetCard, add_card, change_card, require_known_placeholders
+from referrals.operations.changes import forget_changes
 from referrals.operations.closing import Closed, close_account
 from referrals.operations.decisions import (
     UnableToDecide,
@@ -40,6 +41,7 @@ __all__ = [
     "discard_unconfirmed",
     "disqualify",
     "flush_visits",
+    "forget_changes",
     "give_link",
     "give_welcome",
     "grant_enterprise_difference",
