@@ -50,8 +50,8 @@ def alice() -> User:
 
 
 def take_at_once(*accounts: ToldAccount) -> list[str]:
-    """They meet where each is about to register: the lock lets one after the other go on."""
-    with meeting_before(imports, "_judge", Meeting(len(accounts))):
+    """They meet where each has seen that it is new: the lock lets one after the other come there."""
+    with meeting_after(imports, "_judge", Meeting(len(accounts))):
         return names(at_once(*[lambda one=one: take_account(told=one, now=NOW) for one in accounts]))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from decimal import Decimal
 from threading import Event
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -220,8 +221,18 @@ def test_refund_and_expiry_end_with_all_of_it_expired(alice: User) -> None:
     assert (coupon.remaining.amount, coupon.expired.amount) == (0, 20)
 
 
+def write_once_expired(write_entries: Callable[..., None]) -> Callable[..., None]:
+    def write(**entries: Any) -> None:
+        until(lambda: bool(Coupon.objects.get(kind="goodwill").expired))
+        write_entries(**entries)
+
+    return write
+
+
 def test_control_without_the_lock_what_came_back_would_expire_twice(alice: User) -> None:
-    """The check on the coupon stops whichever comes second, or the entries do not follow one another."""
-    ends = give_back_and_expire(alice, without_locks(returns, settlement))
+    """It is written from what was read before the expiry: the check on the coupon stops it, or entries do not follow
+    one another."""
+    with patch.object(returns, "write_entries", write_once_expired(returns.write_entries)):
+        ends = give_back_and_expire(alice, without_locks(returns, settlement))
     assert "IntegrityError" in ends or breaches()
     empty_database()
