@@ -26,7 +26,7 @@ from billing.operations.orders import conclude_order, record_answer
 from billing.queries.checkout import Wanted, quote
 from billing.tasks import finish_orders as job
 from credits.models import Coupon, CouponEntry, Redemption
-from credits.operations import CouponPart, UnableToRedeem, give_back, redeem, redeem_parts
+from credits.operations import CouponPart, UnableToRedeem, redeem, redeem_parts
 from referral_site.celery import app
 from referrals.models import Referral, Reward
 from referrals.operations import close_account, disqualify, settle
@@ -617,15 +617,6 @@ def test_parts_that_cannot_be_had_are_refused_whole(
 def test_coupon_of_somebody_else_is_not_had(alice: User, bob: User) -> None:
     with pytest.raises(UnableToRedeem, match="insufficient"):
         redeem_some(alice, (give_credit(bob, "5"), "1"))
-
-
-def test_what_an_order_used_can_be_given_back(bob: User) -> None:
-    coupon, trial = give_credit(bob, "20"), Coupon.objects.get(kind="trial")
-    order = buy(bob, ecs=36)
-    for name in (order.number, f"{order.number}-trial"):
-        money = Redemption.objects.get(redemption_id=name).amount
-        give_back(source="console", redemption_id=name, return_id="back", amount=money, occurred_at=NOW, now=NOW)
-    assert left_on(coupon, trial) == ["20.00", "300.00"]
 
 
 # What a referrer earns by it

@@ -81,7 +81,8 @@ def asked(server: str, folder: Path, key: str | None, *, phases: str = FEW, sche
     """Let schemathesis ask all calls of the server's schema, or of another one in a file."""
     where = [schema, "--url", server] if schema else [f"{server}/api/v1/openapi.json"]
     command = ["run", *where, "--phases", phases, "--max-examples", str(MADE_UP), "--checks", "all", "--no-color"]
-    command += ["--continue-on-failure"]
+    # A fact of the right form may be refused all the same, as TERMS has it: that is a 422 with its code.
+    command += ["--continue-on-failure", "--exclude-checks", "positive_data_acceptance"]
     command += ["--generation-database", "none"] if IS_LONG else ["--generation-deterministic"]
     command += ["--header", f"Authorization: Bearer {key}"] if key else []
     ended = subprocess.run(

@@ -66,7 +66,15 @@ def listen(page: Page, here: list[str], console: list[str]) -> None:
     """Note whatever the browser says, and what does not load."""
     page.on("console", lambda said: console.append(f"{here[0]}: {said.type}: {said.text}") if is_ours(said) else None)
     page.on("pageerror", lambda fault: console.append(f"{here[0]}: {fault}"))
-    page.on("requestfailed", lambda request: console.append(f"{here[0]}: {request.url} failed: {request.failure}"))
+    page.on(
+        "requestfailed",
+        # Aborted is what a page that is left was still loading.
+        lambda request: (
+            console.append(f"{here[0]}: {request.url} failed: {request.failure}")
+            if request.failure != "net::ERR_ABORTED"
+            else None
+        ),
+    )
     page.on(
         "response",
         lambda answer: console.append(f"{here[0]}: {answer.status} {answer.url}") if answer.status >= 400 else None,
