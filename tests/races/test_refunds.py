@@ -17,6 +17,7 @@ from billing.operations import disputes, orders, place_order, refunds
 from billing.operations.refunds import ask_refund, finish_refunds
 from credits.models import Coupon
 from credits.operations import returns
+from credits.operations.redemptions import write_entries
 from referrals.operations import Due, settle, settlement
 from tests.books import breaches
 from tests.database import empty_database
@@ -221,18 +222,18 @@ def test_refund_and_expiry_end_with_all_of_it_expired(alice: User) -> None:
     assert (coupon.remaining.amount, coupon.expired.amount) == (0, 20)
 
 
-def write_once_expired(write_entries: Callable[..., None]) -> Callable[..., None]:
-    def write(**entries: Any) -> None:
+def write_once_expired(write: Callable[..., None]) -> Callable[..., None]:
+    def write_later(**entries: Any) -> None:
         until(lambda: bool(Coupon.objects.get(kind="goodwill").expired))
-        write_entries(**entries)
+        write(**entries)
 
-    return write
+    return write_later
 
 
 def test_control_without_the_lock_what_came_back_would_expire_twice(alice: User) -> None:
     """It is written from what was read before the expiry: the check on the coupon stops it, or entries do not follow
     one another."""
-    with patch.object(returns, "write_entries", write_once_expired(returns.write_entries)):
+    with patch.object(returns, "write_entries", write_once_expired(write_entries)):
         ends = give_back_and_expire(alice, without_locks(returns, settlement))
     assert "IntegrityError" in ends or breaches()
     empty_database()
