@@ -147,6 +147,14 @@ def test_what_the_bank_takes_back_is_said_until_it_returns(alice: User) -> None:
     assert "After all, this order cost $2.40." in page
 
 
+def test_a_bank_that_takes_back_more_than_is_left_makes_no_order_cost_less_than_nothing(alice: User) -> None:
+    order = buy(alice, dns=2)
+    refund(order, (1, "1"))
+    dispute(order, "2.40")
+    page = page_of(order)
+    assert "$2.40 $2.40 After all, this order cost $0.00." in page
+
+
 def test_the_invoice_is_that_of_a_paid_order(alice: User) -> None:
     order = buy(alice, ecs=40)
     page = read(alice, f"{ORDERS}{order.number}/invoice/", at=day(11, 3))
