@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 
 QUANTITY = "quantity."
 KEY = re.compile(r"[A-Za-z0-9_-]{16,64}")
-# As many digits as no quantity has, so that one that is too large is refused and not cut.
-NUMBER = re.compile(r"[0-9]{1,9}")
+# Up to one that is too large, so that it is refused and does not silently go.
+NUMBER = re.compile(r"[0-9]{1,10}")
 ID = re.compile(r"[0-9]{1,18}")
 MOST_READ = 200
 """Lines that are read off an address; how many an order may have, `check_out` says."""

@@ -35,7 +35,7 @@ class UnableToOrder(Exception):
         "key": _("This order cannot be told from others. Begin it anew."),
         "empty": _("Nothing is chosen yet."),
         "product": _("This product cannot be ordered here any more."),
-        "quantity": _("Order at least one of a product, in whole units."),
+        "quantity": _("Order at least one of a product, in whole units, and no more than an order can hold."),
         "amount": _("This amount is too small or too large for an order."),
         "card": _("There is no usable card as the default payment method for the part in cash."),
         "small": _("The part in cash is too small for a card. Leave a coupon out, or choose more."),
