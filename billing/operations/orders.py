@@ -18,7 +18,7 @@ from django.db import transaction
 from accounts.models import User
 from accounts.operations import POISON
 from accounts.retries import retried
-from billing.gateways import Gateway, UnableToCharge, UnableToReachGateway, UnableToRefund, gateway_named
+from billing.gateways import Gateway, UnableToCharge, UnableToReachGateway, UnableToRefund, can_charge, gateway_named
 from billing.models import Charge, GatewayCustomer, Order, OrderCoupon, OrderLine, PaymentMethod
 from billing.operations.spend import SpendFact, record_spend
 from billing.queries.checkout import Quote, UnableToOrder, Wanted, quote
@@ -197,7 +197,7 @@ def _card(customer_id: int, quoted: Quote, now: datetime) -> PaymentMethod:
     """The default payment method, if it is a card that can be charged this."""
     default = PaymentMethod.objects.on_file().filter(customer=customer_id, is_default=True)
     method = default.exclude(gateway__in=PaymentMethod.OUTSIDE).first()
-    if method is None or not method.is_usable(now):
+    if method is None or not method.is_usable(now) or not can_charge(method.gateway):
         raise UnableToOrder("card")
     gateway = gateway_named(method.gateway)
     if quoted.cash.amount < gateway.least:
@@ -278,8 +278,9 @@ def _ask(charge: Charge, now: datetime) -> Charged | None:
 
 
 def _is_wanted(charge: Charge) -> bool:
-    """Whether it may be asked for again: not from a card that was taken off file, nor of somebody who has gone."""
-    return charge.method.removed_at is None and charge.order.customer.closed_at is None
+    """Whether it may be asked for: not from a card that was taken off file or is none, nor of somebody who has gone."""
+    is_chargeable = charge.method.removed_at is None and can_charge(charge.method.gateway)
+    return is_chargeable and charge.order.customer.closed_at is None
 
 
 def _name_at(gateway: Gateway, charge: Charge) -> str:
