@@ -284,8 +284,9 @@ def _is_wanted(charge: Charge) -> bool:
 
 
 def _name_at(gateway: Gateway, charge: Charge) -> str:
-    names = GatewayCustomer.objects.filter(customer=charge.order.customer, gateway=gateway.name)
-    name = names.order_by("pk").last()
+    """The name that the customer had there when they were charged: a later one has other charges."""
+    names = GatewayCustomer.objects.filter(customer=charge.order.customer, gateway=gateway.name).order_by("pk")
+    name = names.filter(opened_at__lte=charge.asked_at).last() or names.first()
     return name.token if name else ""
 
 
