@@ -13,8 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from billing.models import Order
+from billing.gateways.sandbox import Sandbox
+from billing.models import Charge, Order
 from billing.operations import finish_orders, place_order, set_default_card
+from billing.operations.orders import record_answer
 from tests.facts import NOW, day, register
 from tests.markup import faults
 from tests.ordering import buy, give_card, give_credit, terms_of
@@ -111,6 +113,21 @@ def test_an_order_that_is_not_paid_says_why_and_how_to_go_on(alice: User, reason
     markup = signed_in(alice).get(f"{ORDERS}{order.number}/").content.decode()
     assert 'href="/console/checkout/?item=ecs%3A2"' in markup
     assert ('button--quiet" href="/console/payment-methods/"' in markup) == (reason == "declined")
+
+
+def test_an_order_that_was_charged_too_late_says_that_it_goes_back(alice: User) -> None:
+    order = place_order(**terms_of(alice, at=NOW, dns=1))
+    finish_orders(now=NOW + timedelta(hours=1))
+    assert "Nothing was charged" in page_of(order)
+    made = Sandbox().charge(
+        customer="", token=order.charge.method.token, amount=order.cash, key=order.charge.key, description=""
+    )
+    record_answer(charge_id=order.charge.pk, state=Charge.State.MADE, gateway_id=made, now=NOW + timedelta(hours=1))
+    for _ in range(2):
+        page = page_of(order)
+        assert "What was charged goes back whole" in page
+        assert "Nothing was charged" not in page
+        finish_orders(now=NOW + timedelta(hours=2))
 
 
 def test_a_refund_says_what_came_back_and_where_to(alice: User) -> None:

@@ -47,6 +47,11 @@ class OrderPage:
     disputes: Sequence[Dispute]
 
     @property
+    def goes_back(self) -> bool:
+        """Whether the order was charged and did not come to be paid: then that goes back, or has gone."""
+        return self.charge is not None and self.charge.state in (Charge.State.UNDOING, Charge.State.UNDONE)
+
+    @property
     def refunded(self) -> Money:
         """What came back of the whole order."""
         return sum((one.refunded for one in self.lines), NOTHING)
