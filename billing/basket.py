@@ -93,6 +93,11 @@ def read_basket(query: Query) -> Basket:
     )
 
 
+def read_id(text: str) -> int | None:
+    """Read the number that names something; None where it is none."""
+    return int(text) if ID.fullmatch(text) else None
+
+
 def is_form(query: Query) -> bool:
     """Whether this is what a form sends, which is written anew before it becomes an address."""
     return bool(query.getlist("offered")) or any(map(_is_quantity, query))

@@ -57,14 +57,16 @@ def check_out(
     wanted: Sequence[Wanted],
     without: Collection[int] = (),
     seen: str,
+    card: int | None = None,
     now: datetime,
 ) -> Order:
     """Place an order and pay it; the same `key` again is the same order, whatever became of it.
 
-    `seen` is `Quote.seen` of what the customer was shown. The order is PAID, CANCELLED with its reason, or still PLACED
-    where the gateway has not said what it did: `finish_orders` asks it. Raises UnableToOrder: then there is no order.
+    `seen` is `Quote.seen` of what the customer was shown, `card` the payment method that was. The order is PAID,
+    CANCELLED with its reason, or still PLACED where the gateway has not said what it did: `finish_orders` asks it.
+    Raises UnableToOrder: then there is no order.
     """
-    order = place_order(customer_id=customer_id, key=key, wanted=wanted, without=without, seen=seen, now=now)
+    order = place_order(customer_id=customer_id, key=key, wanted=wanted, without=without, seen=seen, card=card, now=now)
     return pay_order(order_id=order.pk, now=now)
 
 
@@ -76,6 +78,7 @@ def place_order(
     wanted: Sequence[Wanted],
     without: Collection[int] = (),
     seen: str,
+    card: int | None = None,
     now: datetime,
 ) -> Order:
     """Write down what is ordered and how it is to be paid; where this `key` has an order, return that.
@@ -96,6 +99,8 @@ def place_order(
         if quoted.seen != seen:
             raise UnableToOrder("changed")
         method = _card(customer_id, quoted, now) if quoted.cash else None
+        if method and card not in (None, method.pk):
+            raise UnableToOrder("changed")
         return _write(customer_id, key, quoted, method, now)
 
 

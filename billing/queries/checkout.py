@@ -40,7 +40,7 @@ class UnableToOrder(Exception):
         "card": _("There is no usable card as the default payment method for the part in cash."),
         "small": _("The part in cash is too small for a card. Leave a coupon out, or choose more."),
         "large": _("The part in cash is too large for a card. Split the order."),
-        "changed": _("Nothing was ordered: a quantity, a price or your credit has changed. Look at it once more."),
+        "changed": _("Nothing was ordered: a quantity, a price, your credit or card has changed. Look once more."),
     }
 
     def __init__(self, code: str, products: Sequence[str] = ()) -> None:
