@@ -131,6 +131,14 @@ def test_the_pace_is_that_of_the_last_90_days_less_what_came_back(alice: User) -
     assert "you used $1.00 of credit" in preview(alice, "item=dns:1", at=NOW + timedelta(days=40, microseconds=1))
 
 
+def test_what_comes_back_of_an_older_use_slows_the_pace_of_no_later_one(alice: User) -> None:
+    use(alice, "older", "2", day(9, 2))
+    use(alice, "later", "1", day(9, 3))
+    give_back(source="test", redemption_id="older", return_id="r", amount=Money(2, "USD"), occurred_at=NOW, now=NOW)
+    assert "you used $1.00 of credit" in preview(alice, "item=dns:1", at=day(9, 2) + timedelta(days=90))
+    assert "you used $1.00 of credit" in preview(alice, "item=dns:1", at=day(9, 3) + timedelta(days=90))
+
+
 @pytest.mark.untrue_rows("frozen_credit_is_of_a_disqualified_account")
 def test_frozen_credit_pays_nothing(alice: User) -> None:
     CreditAccount.objects.filter(pk=alice.pk).update(frozen_at=NOW)
