@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 
 QUANTITY = "quantity."
 KEY = re.compile(r"[A-Za-z0-9_-]{16,64}")
-# As many digits as no quantity has, so that one that is too large is refused and not cut.
-NUMBER = re.compile(r"[0-9]{1,9}")
+# Up to one that is too large, so that it is refused and does not silently go.
+NUMBER = re.compile(r"[0-9]{1,10}")
 ID = re.compile(r"[0-9]{1,18}")
 MOST_READ = 200
 """Lines that are read off an address; how many an order may have, `check_out` says."""
@@ -91,6 +91,11 @@ def read_basket(query: Query) -> Basket:
         without=_left_out(query),
         key=key if KEY.fullmatch(key) else "",
     )
+
+
+def read_id(text: str) -> int | None:
+    """Read the number that names something; None where it is none."""
+    return int(text) if ID.fullmatch(text) else None
 
 
 def is_form(query: Query) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from accounts.models import IdentityVerification
+from billing.gateways import can_charge
 from billing.models import PaymentMethod
 from billing.operations.payment_methods import MOST_METHODS
 
@@ -55,9 +56,9 @@ def payment_page(*, customer_id: int, now: datetime) -> PaymentPage:
 
 def default_card(*, customer_id: int, now: datetime) -> MethodOnFile | None:
     """Return the customer's default card, if it can be charged here; what staff arranged cannot. One statement."""
-    cards = PaymentMethod.objects.on_file().exclude(gateway=PaymentMethod.Gateway.STAFF)
+    cards = PaymentMethod.objects.on_file().exclude(gateway__in=PaymentMethod.OUTSIDE)
     card = cards.filter(customer_id=customer_id, is_default=True).first()
-    return _on_file(card, now) if card and card.is_usable(now) else None
+    return _on_file(card, now) if card and card.is_usable(now) and can_charge(card.gateway) else None
 
 
 def _methods(customer_id: int, now: datetime) -> list[MethodOnFile]:

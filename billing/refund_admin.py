@@ -35,7 +35,8 @@ class RefundForm(forms.Form):
 
     def __init__(self, *arguments: Any, lefts: Sequence[LineLeft], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.lefts = [left for left in lefts if left.most]
+        # What was named and has come back since stays named: the same button again is the same refund.
+        self.lefts = [left for left in lefts if left.most or self._name(left) in self.data]
         for left in self.lefts:
             self.fields[self._name(left)] = forms.DecimalField(
                 required=False,

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import clock
 from accounts.asked import reader_id
-from billing.basket import Basket, is_form, read_basket
+from billing.basket import Basket, is_form, read_basket, read_id
 from billing.operations import UnableToOrder, check_out
 from billing.queries.catalogue import catalogue as read_catalogue
 from billing.queries.checkout import MOST_OF_A_PRODUCT, Wanted
@@ -68,6 +68,7 @@ def pay(request: HttpRequest) -> HttpResponse:
             wanted=[Wanted(code, quantity) for code, quantity in basket.items],
             without=basket.without,
             seen=request.POST.get("seen", ""),
+            card=read_id(request.POST.get("card", "")),
             now=clock.now(),
         )
     except UnableToOrder as refusal:

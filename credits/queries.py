@@ -261,13 +261,13 @@ def credit_of_account(*, account_id: str, now: datetime) -> AccountCredit:
 
 
 def used_before(*, customer_id: int, now: datetime) -> dict[bool, Decimal]:
-    """Return what the customer used in the last 90 days, less what came back: of credit, and of the trial (True).
+    """Return what the customer used in the last 90 days, less what came back of it: of credit, and of the trial (True).
 
     One statement. It is the pace that `credits.forecast` goes on with.
     """
     moved = (
         CouponEntry.objects.filter(
-            redemption__customer=customer_id, occurred_at__gte=now - LOOKED_BACK, occurred_at__lt=now
+            redemption__customer=customer_id, redemption__occurred_at__gte=now - LOOKED_BACK, occurred_at__lt=now
         )
         .order_by()
         .values(is_trial=Q(coupon__kind=CouponKind.TRIAL))

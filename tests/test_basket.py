@@ -30,7 +30,8 @@ def test_what_makes_no_sense_is_passed_over(item: str) -> None:
 
 def test_a_quantity_that_is_too_large_is_not_cut() -> None:
     assert read("item=ecs:999999999").items == (Chosen("ecs", 999999999),)
-    assert read("item=ecs:9999999999").items == ()
+    assert read("item=ecs:9999999999").items == (Chosen("ecs", 9999999999),)
+    assert read("item=ecs:99999999999").items == ()
 
 
 def test_a_coupon_whose_tick_is_gone_is_left_out() -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from django.db import transaction
 from django.utils import timezone
+from pytest_django import Settings
 
 from accounts.models import User
 from billing.gateways.sandbox import Sandbox
@@ -267,6 +268,17 @@ def test_what_staff_arranged_cannot_pay_here(alice: User) -> None:
     remove_card(customer_id=alice.pk, method_id=PaymentMethod.objects.get().pk, now=NOW)
     arrange_payment(customer_id=alice.pk, now=NOW)
     assert refusal_of(lambda: buy(alice, rds=1)) == "card"
+
+
+def test_a_test_card_does_not_pay_where_real_money_is_taken(alice: User, settings: Settings) -> None:
+    """As after an installation that was tried out has gone into production."""
+    terms = terms_of(alice, rds=1)
+    order = place_order(**{**terms, "key": "before"})
+    settings.PAYMENT_GATEWAY = "stripe"
+    assert refusal_of(lambda: check_out(**terms)) == "card"
+    assert finish_orders(now=NOW + HOUR - SECOND) == 0
+    order.refresh_from_db()
+    assert (order.state, SandboxCharge.objects.exists()) == ("placed", False)
 
 
 def test_card_pays_until_it_expires(alice: User) -> None:

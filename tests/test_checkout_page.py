@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from djmoney.money import Money
+from pytest_django import Settings
 
 from accounts.models import User
 from billing.gateways import Card
@@ -130,6 +131,14 @@ def test_the_pace_is_that_of_the_last_90_days_less_what_came_back(alice: User) -
     assert "you used $1.00 of credit" in preview(alice, "item=dns:1", at=NOW + timedelta(days=40, microseconds=1))
 
 
+def test_what_comes_back_of_an_older_use_slows_the_pace_of_no_later_one(alice: User) -> None:
+    use(alice, "older", "2", day(9, 2))
+    use(alice, "later", "1", day(9, 3))
+    give_back(source="test", redemption_id="older", return_id="r", amount=Money(2, "USD"), occurred_at=NOW, now=NOW)
+    assert "you used $1.00 of credit" in preview(alice, "item=dns:1", at=day(9, 2) + timedelta(days=90))
+    assert "you used $1.00 of credit" in preview(alice, "item=dns:1", at=day(9, 3) + timedelta(days=90))
+
+
 @pytest.mark.untrue_rows("frozen_credit_is_of_a_disqualified_account")
 def test_frozen_credit_pays_nothing(alice: User) -> None:
     CreditAccount.objects.filter(pk=alice.pk).update(frozen_at=NOW)
@@ -155,6 +164,13 @@ def test_neither_an_expired_card_nor_what_staff_arranged_pays_here(alice: User) 
     assert "needs a card" in preview(carol, "item=dns:1")
 
 
+def test_a_test_card_does_not_pay_where_real_money_is_taken(alice: User, settings: Settings) -> None:
+    bob = register("bob")
+    put_a_card_on_file(bob)
+    settings.PAYMENT_GATEWAY = "stripe"
+    assert "needs a card" in preview(bob, "item=dns:1")
+
+
 def test_nothing_chosen_leads_to_the_catalogue(alice: User) -> None:
     for address in (CHECKOUT, f"{CHECKOUT}?{KEY}", f"{CHECKOUT}?item=x&without=3"):
         page = read(alice, address)
@@ -169,6 +185,11 @@ def test_what_cannot_be_ordered_is_said_and_left_out(alice: User) -> None:
     assert "Elastic Compute Service $8.50 per month" in page
     assert "Object Storage Service $0.019 per GB and month" in page
     assert "Nothing chosen" in preview(alice, "item=gone:1")
+
+
+def test_a_quantity_that_is_too_large_is_said(alice: User) -> None:
+    page = preview(alice, f"item=oss:{2**31}&item=ecs:1")
+    assert "oss: Order at least one of a product, in whole units, and no more than an order can hold." in page
 
 
 def test_an_address_without_a_key_gets_one(alice: User) -> None:

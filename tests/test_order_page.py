@@ -13,8 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from billing.models import Order
+from billing.gateways.sandbox import Sandbox
+from billing.models import Charge, Order
 from billing.operations import finish_orders, place_order, set_default_card
+from billing.operations.orders import record_answer
 from tests.facts import NOW, day, register
 from tests.markup import faults
 from tests.ordering import buy, give_card, give_credit, terms_of
@@ -113,6 +115,21 @@ def test_an_order_that_is_not_paid_says_why_and_how_to_go_on(alice: User, reason
     assert ('button--quiet" href="/console/payment-methods/"' in markup) == (reason == "declined")
 
 
+def test_an_order_that_was_charged_too_late_says_that_it_goes_back(alice: User) -> None:
+    order = place_order(**terms_of(alice, at=NOW, dns=1))
+    finish_orders(now=NOW + timedelta(hours=1))
+    assert "Nothing was charged" in page_of(order)
+    made = Sandbox().charge(
+        customer="", token=order.charge.method.token, amount=order.cash, key=order.charge.key, description=""
+    )
+    record_answer(charge_id=order.charge.pk, state=Charge.State.MADE, gateway_id=made, now=NOW + timedelta(hours=1))
+    for _ in range(2):
+        page = page_of(order)
+        assert "What was charged goes back whole" in page
+        assert "Nothing was charged" not in page
+        finish_orders(now=NOW + timedelta(hours=2))
+
+
 def test_a_refund_says_what_came_back_and_where_to(alice: User) -> None:
     order = buy(alice, ecs=40, dns=1)
     refund(order, (1, "34"), at=day(11, 2))
@@ -145,6 +162,14 @@ def test_what_the_bank_takes_back_is_said_until_it_returns(alice: User) -> None:
     page = page_of(order, at=day(11, 5))
     assert "Taken back by your bank Returned" in page
     assert "After all, this order cost $2.40." in page
+
+
+def test_a_bank_that_takes_back_more_than_is_left_makes_no_order_cost_less_than_nothing(alice: User) -> None:
+    order = buy(alice, dns=2)
+    refund(order, (1, "1"))
+    dispute(order, "2.40")
+    page = page_of(order)
+    assert "$2.40 $2.40 After all, this order cost $0.00." in page
 
 
 def test_the_invoice_is_that_of_a_paid_order(alice: User) -> None:

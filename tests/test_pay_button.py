@@ -112,7 +112,7 @@ def test_a_price_that_changed_shows_the_preview_again(alice: User) -> None:
     answer = client.post(PAY, form)
     assert not Order.objects.exists()
     page = message(answer)
-    assert "Nothing was ordered: a quantity, a price or your credit has changed." in page
+    assert "Nothing was ordered: a quantity, a price, your credit or card has changed." in page
     assert "Pay $1.30" in page
     client.post(PAY, form_of(client.get(answer["Location"]).content.decode()))
     assert Order.objects.get().cash.amount == Decimal("1.30")
@@ -123,9 +123,21 @@ def test_credit_that_went_elsewhere_shows_the_preview_again(alice: User) -> None
     form = form_of(choose(client, "item=ecs:36"))
     buy(alice, key="in another window", ecs=1)
     page = message(client.post(PAY, form))
-    assert "a quantity, a price or your credit has changed" in page
+    assert "a quantity, a price, your credit or card has changed" in page
     assert "$291.50 $5.00 $9.50 $306.00" in page
     assert Order.objects.count() == 1
+
+
+def test_another_card_than_was_shown_is_not_charged(alice: User) -> None:
+    client = signed_in(alice)
+    form = form_of(choose(client, "item=dns:1"))
+    other = give_card(alice, token="sandbox-accepted-other")
+    set_default_card(customer_id=alice.pk, method_id=other.pk, now=NOW)
+    answer = client.post(PAY, form)
+    assert not Order.objects.exists()
+    assert "your credit or card has changed" in message(answer)
+    client.post(PAY, form_of(client.get(answer["Location"]).content.decode()))
+    assert Charge.objects.get().method == other
 
 
 def test_a_quantity_that_was_typed_and_not_shown_is_not_paid(alice: User) -> None:
@@ -203,9 +215,9 @@ def test_another_customers_key_is_no_order_of_ones_own(alice: User) -> None:
     ours, theirs = signed_in(alice), signed_in(bob)
     form = form_of(choose(ours, "item=dns:1"))
     ours.post(PAY, form)
-    page = words(theirs.get(f"{CHECKOUT}?item=dns:1&key={form['key']}").content.decode())
-    assert "placed this order already" not in page
-    theirs.post(PAY, form)
+    page = theirs.get(f"{CHECKOUT}?item=dns:1&key={form['key']}").content.decode()
+    assert "placed this order already" not in words(page)
+    theirs.post(PAY, form_of(page))
     assert Order.objects.values("customer").distinct().count() == 2
 
 

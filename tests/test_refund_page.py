@@ -153,3 +153,10 @@ def test_page_runs_the_same_statements_for_one_line_and_for_five(desk: Client, o
             desk.get(page(one))
         counts.append(len(captured))
     assert counts[0] == counts[1]
+
+
+def test_button_of_the_whole_pressed_twice_refunds_once(desk: Client, order: Order) -> None:
+    previewed = preview(desk, order, whole="on")
+    first, second = confirm(desk, order, previewed), confirm(desk, order, previewed)
+    assert first.redirect_chain == second.redirect_chain
+    assert Refund.objects.count() == 1

@@ -19,6 +19,8 @@ from tests.refunding import answers_lost, given_back_by_gateway, left, nobody_th
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+HOUR = timedelta(hours=1)
+
 
 @pytest.fixture
 def alice() -> User:
@@ -209,6 +211,18 @@ def test_gateway_that_stays_away_leaves_the_refund_asked_for(order: Order) -> No
         assert refund(order, (1, "17")).pk == asked.pk
     assert given_back_by_gateway(order) == 0
     assert refund(order, (1, "17")).state == "done"
+
+
+def test_refund_that_cannot_be_finished_holds_up_no_other(alice: User, order: Order) -> None:
+    """As after a clock that was set back: what the first would take back has not been paid yet."""
+    later = buy(alice, key="later", at=NOW + HOUR, dns=1)
+    with nobody_there():
+        first, second = refund(later, key="first", at=NOW + HOUR), refund(order, key="second", at=NOW + HOUR)
+    assert finish_refunds(now=NOW) == 1
+    for one in (first, second):
+        one.refresh_from_db()
+    assert (first.state, second.state) == ("asked", "done")
+    assert finish_refunds(now=NOW + HOUR) == 1
 
 
 def test_refund_on_its_way_counts_and_lets_no_other_begin(order: Order) -> None:

@@ -272,6 +272,21 @@ def test_order_whose_outcome_is_unknown_is_asked_back_and_paid_once(
     assert (order.state, at_stripe(peer, alice)) == ("paid", [("succeeded", 1199, 0)])
 
 
+def test_charge_is_found_at_stripe_under_the_name_that_its_customer_had_then(
+    peer: Peer, alice: User, now: datetime
+) -> None:
+    """As where Stripe's customer was deleted, and made anew for another card, before the charge was asked back."""
+    add(peer, alice, now)
+    peer.lost_answers = TRIES
+    order = check_out(**terms(alice, now))
+    GatewayCustomer.objects.update(closed_at=now + MINUTES)
+    named = {"customer": alice, "gateway": "stripe", "token": "cus_anew", "opened_at": now + MINUTES}
+    GatewayCustomer.objects.create(**named)
+    assert finish_orders(now=now + HOURS) == 1
+    order.refresh_from_db()
+    assert order.state == "paid"
+
+
 def test_order_to_which_stripe_answers_with_the_same_fault_for_a_day_is_not_charged(
     peer: Peer, alice: User, now: datetime
 ) -> None:

@@ -104,6 +104,14 @@ def test_what_stripe_says_decides(peer: Peer, order: Order, tell: Told, status: 
     assert kinds(order) == told
 
 
+def test_dispute_in_another_currency_is_left_to_staff(
+    peer: Peer, order: Order, tell: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    dispute = peer.dispute(order.charge.gateway_id, 1100, currency="eur")
+    assert (tell(dispute), kinds(order)) == (200, ["payment"])
+    assert f"{dispute} is in eur: staff must" in caplog.text
+
+
 def test_inquiry_that_becomes_a_dispute_is_charged_back(peer: Peer, order: Order, tell: Told) -> None:
     dispute = peer.dispute(order.charge.gateway_id, 1199, "warning_needs_response")
     tell(dispute)

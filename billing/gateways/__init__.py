@@ -12,7 +12,7 @@ from billing.gateways.interface import (
     UnableToTrustEvent,
     outside_transactions,
 )
-from billing.gateways.registry import gateway_in_use, gateway_named
+from billing.gateways.registry import can_charge, gateway_in_use, gateway_named
 
 __all__ = [
     "Card",
@@ -24,6 +24,7 @@ __all__ = [
     "UnableToRefund",
     "UnableToTakeCard",
     "UnableToTrustEvent",
+    "can_charge",
     "gateway_in_use",
     "gateway_named",
     "outside_transactions",

@@ -5,6 +5,7 @@ and the strict Content-Security-Policy stays closed but for one place, where a f
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from billing.gateways.interface import (
     UnableToTrustEvent,
     outside_transactions,
 )
+
+logger = logging.getLogger(__name__)
 
 CHECKOUT = "https://checkout.stripe.com"
 TIMEOUT = 10
@@ -261,7 +264,10 @@ class Stripe:
                 return News()
             raise
         state, intent = DISPUTES.get(dispute.status), dispute.payment_intent
-        if state is None or dispute.currency != "usd":
+        if state is None:
+            return News()
+        if dispute.currency != "usd":
+            logger.error("Dispute %s is in %s: staff must see to it", dispute.id, dispute.currency)
             return News()
         key = _key_of(intent) if isinstance(intent, stripe.PaymentIntent) else ""
         names = (str(dispute.charge), str(getattr(intent, "id", intent or "")))

@@ -18,7 +18,7 @@ from django.db import transaction
 from accounts.models import User
 from accounts.operations import POISON
 from accounts.retries import retried
-from billing.gateways import Gateway, UnableToCharge, UnableToReachGateway, UnableToRefund, gateway_named
+from billing.gateways import Gateway, UnableToCharge, UnableToReachGateway, UnableToRefund, can_charge, gateway_named
 from billing.models import Charge, GatewayCustomer, Order, OrderCoupon, OrderLine, PaymentMethod
 from billing.operations.spend import SpendFact, record_spend
 from billing.queries.checkout import Quote, UnableToOrder, Wanted, quote
@@ -57,14 +57,16 @@ def check_out(
     wanted: Sequence[Wanted],
     without: Collection[int] = (),
     seen: str,
+    card: int | None = None,
     now: datetime,
 ) -> Order:
     """Place an order and pay it; the same `key` again is the same order, whatever became of it.
 
-    `seen` is `Quote.seen` of what the customer was shown. The order is PAID, CANCELLED with its reason, or still PLACED
-    where the gateway has not said what it did: `finish_orders` asks it. Raises UnableToOrder: then there is no order.
+    `seen` is `Quote.seen` of what the customer was shown, `card` the payment method that was. The order is PAID,
+    CANCELLED with its reason, or still PLACED where the gateway has not said what it did: `finish_orders` asks it.
+    Raises UnableToOrder: then there is no order.
     """
-    order = place_order(customer_id=customer_id, key=key, wanted=wanted, without=without, seen=seen, now=now)
+    order = place_order(customer_id=customer_id, key=key, wanted=wanted, without=without, seen=seen, card=card, now=now)
     return pay_order(order_id=order.pk, now=now)
 
 
@@ -76,6 +78,7 @@ def place_order(
     wanted: Sequence[Wanted],
     without: Collection[int] = (),
     seen: str,
+    card: int | None = None,
     now: datetime,
 ) -> Order:
     """Write down what is ordered and how it is to be paid; where this `key` has an order, return that.
@@ -96,6 +99,8 @@ def place_order(
         if quoted.seen != seen:
             raise UnableToOrder("changed")
         method = _card(customer_id, quoted, now) if quoted.cash else None
+        if method and card not in (None, method.pk):
+            raise UnableToOrder("changed")
         return _write(customer_id, key, quoted, method, now)
 
 
@@ -197,7 +202,7 @@ def _card(customer_id: int, quoted: Quote, now: datetime) -> PaymentMethod:
     """The default payment method, if it is a card that can be charged this."""
     default = PaymentMethod.objects.on_file().filter(customer=customer_id, is_default=True)
     method = default.exclude(gateway__in=PaymentMethod.OUTSIDE).first()
-    if method is None or not method.is_usable(now):
+    if method is None or not method.is_usable(now) or not can_charge(method.gateway):
         raise UnableToOrder("card")
     gateway = gateway_named(method.gateway)
     if quoted.cash.amount < gateway.least:
@@ -278,13 +283,15 @@ def _ask(charge: Charge, now: datetime) -> Charged | None:
 
 
 def _is_wanted(charge: Charge) -> bool:
-    """Whether it may be asked for again: not from a card that was taken off file, nor of somebody who has gone."""
-    return charge.method.removed_at is None and charge.order.customer.closed_at is None
+    """Whether it may be asked for: not from a card that was taken off file or is none, nor of somebody who has gone."""
+    is_chargeable = charge.method.removed_at is None and can_charge(charge.method.gateway)
+    return is_chargeable and charge.order.customer.closed_at is None
 
 
 def _name_at(gateway: Gateway, charge: Charge) -> str:
-    names = GatewayCustomer.objects.filter(customer=charge.order.customer, gateway=gateway.name)
-    name = names.order_by("pk").last()
+    """The name that the customer had there when they were charged: a later one has other charges."""
+    names = GatewayCustomer.objects.filter(customer=charge.order.customer, gateway=gateway.name).order_by("pk")
+    name = names.filter(opened_at__lte=charge.asked_at).last() or names.first()
     return name.token if name else ""
 
 

@@ -8,20 +8,24 @@ gateway gives back once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
+from accounts.operations import POISON
 from accounts.retries import retried
 from billing.gateways import UnableToReachGateway, gateway_named
 from billing.gateways import UnableToRefund as GatewayRefusal
 from billing.models import Order, Refund, RefundLine, SpendType
-from billing.operations.order_reversals import SOURCE, Reversed, record_reversals
+from billing.operations.order_reversals import SOURCE, Reversed, UnableToRecordReversal, record_reversals
 from billing.queries.refunds import lines_left
 from billing.refunding import PlannedRefund, UnableToRefund, Wanted, check_form, plan
-from credits.operations import give_back
+from credits.operations import UnableToGiveBack, give_back
+
+logger = logging.getLogger(__name__)
 
 
 def refund_order(
@@ -45,10 +49,18 @@ def finish_refunds_of(*, order_id: int, now: datetime) -> bool:
 
 
 def finish_refunds(*, now: datetime) -> int:
-    """Go on with every refund whose end is not known; return how many have ended now."""
+    """Go on with every refund whose end is not known; return how many have ended now.
+
+    One that fails is logged, and holds up no other.
+    """
+    ended = 0
     asked = Refund.objects.filter(state=Refund.State.ASKED).order_by("asked_at", "pk").values_list("pk", flat=True)
-    ended = [finish_refund(refund_id=refund_id, now=now).state != Refund.State.ASKED for refund_id in list(asked)]
-    return sum(ended)
+    for refund_id in list(asked):
+        try:
+            ended += finish_refund(refund_id=refund_id, now=now).state != Refund.State.ASKED
+        except (UnableToGiveBack, UnableToRecordReversal, *POISON):
+            logger.exception("Refund %s cannot be finished", refund_id)
+    return ended
 
 
 def finish_refund(*, refund_id: int, now: datetime) -> Refund:

@@ -35,12 +35,12 @@ class UnableToOrder(Exception):
         "key": _("This order cannot be told from others. Begin it anew."),
         "empty": _("Nothing is chosen yet."),
         "product": _("This product cannot be ordered here any more."),
-        "quantity": _("Order at least one of a product, in whole units."),
+        "quantity": _("Order at least one of a product, in whole units, and no more than an order can hold."),
         "amount": _("This amount is too small or too large for an order."),
         "card": _("There is no usable card as the default payment method for the part in cash."),
         "small": _("The part in cash is too small for a card. Leave a coupon out, or choose more."),
         "large": _("The part in cash is too large for a card. Split the order."),
-        "changed": _("Nothing was ordered: a quantity, a price or your credit has changed. Look at it once more."),
+        "changed": _("Nothing was ordered: a quantity, a price, your credit or card has changed. Look once more."),
     }
 
     def __init__(self, code: str, products: Sequence[str] = ()) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import Sum
+from django.db.models import Sum, Value
+from django.db.models.functions import Coalesce
 from djmoney.money import Money
 
 from billing.models import Charge, Dispute, Order, OrderCoupon, OrderLine, Refund, RefundLine, Unit
@@ -45,14 +47,20 @@ class OrderPage:
     disputes: Sequence[Dispute]
 
     @property
+    def goes_back(self) -> bool:
+        """Whether the order was charged and did not come to be paid: then that goes back, or has gone."""
+        return self.charge is not None and self.charge.state in (Charge.State.UNDOING, Charge.State.UNDONE)
+
+    @property
     def refunded(self) -> Money:
         """What came back of the whole order."""
         return sum((one.refunded for one in self.lines), NOTHING)
 
     @property
     def taken_back(self) -> Money:
-        """What the customer's bank took back of the cash, and did not return."""
-        return sum((one.amount for one in self.disputes if one.state != Dispute.State.WON), NOTHING)
+        """What the customer's bank took back of the cash that was left, and did not return."""
+        held = (one.taken for one in self.disputes if one.state != Dispute.State.WON)  # type: ignore[attr-defined]
+        return Money(sum(held), "USD")
 
     @property
     def kept(self) -> Money:
@@ -72,7 +80,7 @@ def order_page(*, customer_id: int, number: str) -> OrderPage:
         coupons=_coupons(order),
         charge=charge,
         refunds=list(refunds),
-        disputes=list(Dispute.objects.filter(charge__order=order).order_by("pk")),
+        disputes=_disputes(order),
     )
 
 
@@ -95,6 +103,12 @@ def _coupons(order: Order) -> list[UsedCoupon]:
     used = OrderCoupon.objects.filter(order=order).select_related("coupon__friend")
     in_order = sorted(used, key=lambda one: _place(one.coupon))
     return [UsedCoupon(one.coupon, one.amount, _money(back, one.coupon_id)) for one in in_order]
+
+
+def _disputes(order: Order) -> list[Dispute]:
+    """Each with `taken`: what it took of the lines. A bank may ask for more than is left after a refund."""
+    disputes = Dispute.objects.filter(charge__order=order).order_by("pk")
+    return list(disputes.annotate(taken=Coalesce(Sum("lines__amount"), Value(Decimal(0)))))
 
 
 def _place(coupon: Coupon) -> tuple[object, ...]:
