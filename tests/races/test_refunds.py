@@ -14,7 +14,7 @@ import pytest
 from accounts.models import User
 from billing.models import Dispute, Order, Refund, SandboxRefund
 from billing.operations import disputes, orders, place_order, refunds
-from billing.operations.refunds import ask_refund, finish_refunds
+from billing.operations.refunds import ask_refund, finish_refund
 from credits.models import Coupon
 from credits.operations import returns
 from credits.operations.redemptions import write_entries
@@ -97,10 +97,10 @@ def test_one_button_pressed_twice_refunds_once(order: Order) -> None:
 
 
 def two_who_finish(order: Order, condition: AbstractContextManager[None]) -> list[str]:
-    """The sweep runs twice while a refund's answer is lost."""
+    """Two go on at once with a refund whose answer was lost."""
     with answers_lost():
-        refund(order, (1, "5"))
-    finish: Callable[[], object] = lambda: finish_refunds(now=NOW)  # noqa: E731
+        asked = refund(order, (1, "5"))
+    finish: Callable[[], object] = lambda: finish_refund(refund_id=asked.pk, now=NOW)  # noqa: E731
     with condition, meeting_before(refunds, "record_refund", Meeting(2)):
         return names(at_once(finish, finish))
 
