@@ -322,6 +322,15 @@ def test_payment_method_is_changed_and_taken_off(client: Client, key: str) -> No
     assert not user.has_payment_method(NOW)
 
 
+@pytest.mark.parametrize("at", ["2026-01-06T08:59:00+23:59", "2026-01-04T17:00:00-16:00"])
+def test_a_time_may_have_any_offset(client: Client, key: str, at: str) -> None:
+    since = {"on_file_since": "2026-01-05T09:00:00+00:00", "expires_at": None, "card_fingerprint": None}
+    assert read(post(client, key, payment_method={"on_file_since": at}))["payment_method"] == since
+    ending = since | {"expires_at": at.replace("2026", "2027")}
+    changed = read(patch(client, key, payment_method=ending))["payment_method"]
+    assert changed == since | {"expires_at": "2027-01-05T09:00:00+00:00"}
+
+
 def test_payment_method_that_is_told_of_stays_beside_a_card_of_the_console(client: Client, key: str) -> None:
     post(client, key, payment_method=CARD)
     user = User.objects.get()
