@@ -180,7 +180,7 @@ def post_account(request: HttpRequest, account: AccountIn) -> Status[AccountOut]
 
 
 @router.patch(
-    "/accounts/{account_id}",
+    "/accounts/{path:account_id}",
     auth=Key(ApiKey.Scope.ACCOUNTS_WRITE),
     response={200: AccountOut, (400, 401, 403, 404, 409, 413, 422, 429): ProblemOut},
     summary="Change what is known of a customer",

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core import mail
@@ -406,6 +407,14 @@ def test_account_that_is_not_there_or_closed_is_not_changed(client: Client, key:
     post(client, key)
     close_account(user_id=User.objects.get().pk, now=NOW)
     assert_problem(patch(client, key, verified=True), 409, "closed")
+
+
+@pytest.mark.parametrize("account_id", ["customers/7", "a/credit/b", "?#%", "ä 7"])
+def test_every_id_that_is_taken_has_its_address(client: Client, key: str, account_id: str) -> None:
+    assert post(client, key, account_id=account_id).status_code == 201
+    address = f"{ACCOUNTS}/{quote(account_id, safe='')}"
+    assert read(send(client, "PATCH", address, {"verified": True}, key))["account_id"] == account_id
+    assert read(send(client, "GET", f"{address}/credit", "", key))["trial"] == "300.00"
 
 
 @pytest.mark.parametrize("account_id", ["a%00b", "%01", "x" * 101, "%C2%80"])
