@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -120,10 +120,15 @@ def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
 api.exception_handler(Problem)(answer)
 
 
+def _place(at: Sequence[str | int]) -> list[str | int]:
+    """Where in the request. A body has a name in our code, which the client has never sent."""
+    return [*at[:1], *at[2:]] if at[0] == "body" else list(at)
+
+
 @api.exception_handler(ValidationError)
 def answer_invalid(request: HttpRequest, fault: ValidationError) -> HttpResponse:
     """Name what is at fault, without what it held: that may be a secret, or a person."""
-    errors = [{"at": list(error["loc"]), "message": error["msg"]} for error in fault.errors[:100]]
+    errors = [{"at": _place(error["loc"]), "message": error["msg"]} for error in fault.errors[:100]]
     return answer(
         request, Problem(422, "invalid", "The request does not have the form that is documented.", errors=errors)
     )

@@ -23,7 +23,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "422": ("invalid", FORM),
     "429": ("limit", "At most 600 calls a minute: try again in 40 s."),
 }
-AT_FAULT = [{"at": ["body", "account", "email"], "message": "Input should be a valid string"}]
+AT_FAULT = [{"at": ["body", "email"], "message": "Input should be a valid string"}]
 LIMITS = {
     "RateLimit-Limit": "calls that the key may make in a minute",
     "RateLimit-Remaining": "calls that are left of this minute",
