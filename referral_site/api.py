@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -22,14 +21,11 @@ from billing.api import router as spend
 from billing.redemption_api import router as redemptions
 from credits.api import router as credit
 from credits.list_api import router as coupon_lists
+from referral_site.api_bodies import read_to_the_end
 from referral_site.api_description import described
 from referrals.abuse_api import router as abuse
 from referrals.account_api import router as accounts
 from referrals.list_api import router as referral_lists
-
-# Bytes of a body that is refused.
-MOST_UNUSED = 64 * 1024 * 1024
-PART = 64 * 1024
 
 DESCRIPTION = """
 ## How to call
@@ -85,17 +81,6 @@ api.add_router("", coupon_lists)
 api.add_router("", referral_lists)
 api.add_router("", accounts)
 api.add_router("", abuse)
-
-
-def read_to_the_end(request: HttpRequest) -> None:
-    """Read what is left of a body that is not used, within reason.
-
-    A client that is still sending when the connection is closed sees that it broke, and not the answer.
-    """
-    left = MOST_UNUSED
-    with suppress(OSError):
-        while left > 0 and (part := request.read(min(left, PART))):
-            left -= len(part)
 
 
 def answer(request: HttpRequest, problem: Problem) -> HttpResponse:

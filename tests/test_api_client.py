@@ -17,6 +17,8 @@ import pytest
 from tests.running import INHERITED, ROOT, answers, free_port, manage, start
 
 TOO_LARGE = b" " * (8 * 1024 * 1024 + 1)
+NAMES = ("event_id", "account_id", "type", "currency", "amount", "occurred_at")
+SPEND = json.dumps({"events": [dict.fromkeys(NAMES, f"in parts {n}") for n in range(1000)]}).encode()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,13 @@ def documents(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def status_of(address: str, authorization: str, body: bytes | None = None) -> int:
+def in_parts(body: bytes) -> Iterator[bytes]:
+    """As a client sends what it does not measure first: in chunks, and without a Content-Length."""
+    for at in range(0, len(body), 64 * 1024):
+        yield body[at : at + 64 * 1024]
+
+
+def status_of(address: str, authorization: str, body: bytes | Iterator[bytes] | None = None) -> int:
     request = urllib.request.Request(address, body, {"Authorization": authorization})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -86,6 +94,10 @@ def test_client_registers_pays_and_reads_and_no_log_names_its_key(folder: Path) 
         assert status_of(f"{address}/api/v1/accounts", f"Bearer {key}", b"{") == 400
         assert status_of(f"{address}/api/v1/accounts", f"Bearer {key}", TOO_LARGE) == 413
         assert status_of(f"{address}/api/v1/accounts", "Bearer none", TOO_LARGE) == 401
+        assert status_of(f"{address}/api/v1/spend-events", f"Bearer {key}", in_parts(SPEND)) == 200
+        assert status_of(f"{address}/api/v1/accounts", f"Bearer {key}", in_parts(b"{")) == 400
+        assert status_of(f"{address}/api/v1/accounts", f"Bearer {key}", in_parts(TOO_LARGE)) == 413
+        assert status_of(f"{address}/api/v1/accounts", "Bearer none", in_parts(TOO_LARGE)) == 401
     finally:
         if product.poll() is None:
             os.killpg(product.pid, signal.SIGINT)
