@@ -174,16 +174,16 @@ def test_body_that_cannot_be_used_changes_nothing(
     assert not FraudFlag.objects.exists()
 
 
-@pytest.mark.parametrize("evidence", [nest(10), {"n": [2**64 - 1, -(2**63), 0.5]}, {"n": True}, "\\u0000", "x" * 19_998])
+@pytest.mark.parametrize(
+    "evidence", [nest(10), {"n": [2**64 - 1, -(2**63), 0.5]}, {"n": True}, "\\u0000", "x" * 19_998]
+)
 def test_evidence_within_the_limits_is_kept(client: Client, key: str, bob: User, evidence: Any) -> None:
     assert post(client, key, evidence=evidence).status_code == 201
     assert AbuseEvidence.objects.get().content == evidence
 
 
 @pytest.mark.parametrize("evidence", [None, 7, [1]])
-def test_evidence_of_another_type_is_named_as_what_was_sent(
-    client: Client, key: str, bob: User, evidence: Any
-) -> None:
+def test_evidence_of_another_type_is_named_as_what_was_sent(client: Client, key: str, bob: User, evidence: Any) -> None:
     (error,) = assert_problem(post(client, key, evidence=evidence), 422, "invalid")["errors"]
     assert error["at"] == ["body", "evidence"]
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.running import INHERITED, ROOT, answers, free_port, manage, start
 
-TOO_LARGE = b" " * (8 * 1024 * 1024 + 1)
+TOO_LARGE = b" " * (20 * 1024 * 1024)
 NAMES = ("event_id", "account_id", "type", "currency", "amount", "occurred_at")
 SPEND = json.dumps({"events": [dict.fromkeys(NAMES, f"in parts {n}") for n in range(1000)]}).encode()
 
