@@ -31,6 +31,13 @@ def has_example(media: dict[str, Any]) -> bool:
     return bool({"example", "examples"} & media.keys())
 
 
+def test_examples_of_parameters_stand_where_openapi_has_them(schema: dict[str, Any]) -> None:
+    calls = [call for path in schema["paths"].values() for call in path.values()]
+    parameters = [parameter for call in calls for parameter in call.get("parameters", [])]
+    assert {one["name"]: one["example"] for one in parameters if "example" in one}["from"] == "2026-01-01T00:00:00Z"
+    assert [one for one in parameters if not isinstance(one.get("examples", {}), dict)] == []
+
+
 def test_every_body_of_every_call_has_an_example(schema: dict[str, Any]) -> None:
     bodies = [
         (f"{name}: {status}", media)
