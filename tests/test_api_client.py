@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_client_registers_pays_and_reads_and_no_log_names_its_key(folder: Path) 
     product = start("run", **settings)
     try:
         assert answers(port), f"exit code {product.poll()}"
-        scopes = ["accounts:write", "spend:write", "credit:read"]
+        scopes = ["accounts:write", "spend:write", "credit:read", "credit:redeem"]
         made = manage("create_api_key", "client", "--scope", *scopes, REFERRAL_DATA_DIR=str(folder))
         key = made.stdout.strip()
         for _ in range(2):
@@ -84,6 +85,18 @@ def test_client_registers_pays_and_reads_and_no_log_names_its_key(folder: Path) 
         assert (refused.returncode, refused.stderr.split(":")[0]) == (1, "422 referrer")
         wrong = client(address, f"{key}x")
         assert wrong.stderr.startswith("401 key")
+        calls = runpy.run_path("docs/api_client.py")["Client"](address, key)
+        lines = [{"product": "ecs", "amount": "5"}]
+        asked = calls.redeem(redemption_id="order/1", account_id="acct-example-1", lines=lines, preview=True)
+        assert (asked["recorded"], asked["cash"]) == (False, "5.00")
+        assert calls.redeem(redemption_id="order/1", account_id="acct-example-1", lines=lines)["recorded"]
+        with pytest.raises(Exception, match="422 exceeds"):
+            calls.give_back("order/1", return_id="refund-1", amount="5")
+        reading = calls.rows("coupons", account_id="acct-example-1", limit="1")
+        assert next(reading)["kind"] == "trial"
+        with pytest.raises(StopIteration) as end:
+            next(reading)
+        assert list(calls.rows("coupons", since=end.value.value)) == []
         where = f"{address}/api/v1/accounts/acct-example-1/credit"
         assert [status_of(where, f"{scheme} {key}") for scheme in ("bearer", "Token", "Basic", "")] == [
             200,
