@@ -46,11 +46,11 @@ def _as_written(value: Any) -> Any:
 
 
 def _in_utc(instant: datetime) -> datetime:
-    """Postgres reads no offset from 16 hours on, which RFC 3339 has."""
+    """Postgres reads no offset from 16 hours on, which RFC 3339 has. An instant beyond the years is their end."""
     try:
         return instant.astimezone(UTC)
-    except OverflowError as fault:
-        raise ValueError("the time lies outside the years 1 to 9999") from fault
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if instant.year == 1 else datetime.max.replace(tzinfo=UTC)
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_in_utc)]

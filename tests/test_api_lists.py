@@ -232,6 +232,7 @@ def test_a_time_may_have_any_offset(caller: Caller, story: None, name: str) -> N
     everything = rows(caller, name)
     assert rows(caller, name, **{"from": "1970-01-01T23:59:00+23:59", "to": "3000-01-01T00:00:00-23:59"}) == everything
     assert rows(caller, name, to="1970-01-01T23:59:00+23:59") == []
+    assert rows(caller, name, **{"from": "0001-01-01T00:00:00+00:01", "to": "9999-12-31T23:59:59-00:01"}) == everything
 
 
 @by_list
@@ -247,8 +248,6 @@ def test_a_time_may_have_any_offset(caller: Caller, story: None, name: str) -> N
         {"to": "1767225600"},
         {"to": "soon"},
         {"to": "2026-13-01T00:00:00Z"},
-        {"from": "0001-01-01T00:00:00+00:01"},
-        {"to": "9999-12-31T23:59:59-00:01"},
         {"account_id": ""},
         {"account_id": "\0"},
         {"account_id": "x" * 101},
