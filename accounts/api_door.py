@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -15,7 +17,7 @@ from ninja import Schema
 from ninja.params import functions as param_functions
 from ninja.parser import Parser
 from ninja.security import HttpBearer
-from pydantic import StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
 
 from accounts import clock
 from accounts.models import ApiKey
@@ -33,6 +35,26 @@ AccountId = Annotated[
 
 Word = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 """An id or a name in a body."""
+
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _as_written(value: Any) -> Any:
+    if not (isinstance(value, str) and RFC_3339.fullmatch(value)):
+        raise ValueError("a time is RFC 3339 with an offset")
+    return value
+
+
+def _in_utc(instant: datetime) -> datetime:
+    """Postgres reads no offset from 16 hours on, which RFC 3339 has. An instant beyond the years is their end."""
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if instant.year == 1 else datetime.max.replace(tzinfo=UTC)
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_in_utc)]
+"""An instant, in UTC whatever its offset was."""
 
 WINDOW = 60
 """Seconds that a limit counts over."""

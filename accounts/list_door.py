@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from django.http import HttpRequest
 from ninja import Schema
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from accounts.api_door import Problem
+from accounts.api_door import Instant, Problem
 from accounts.lists import Turn, UnableToReadCursor, Wanted
 
 MOST_ROWS = 200
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def _with_offset(value: Any) -> Any:
-    if isinstance(value, str) and not RFC3339.fullmatch(value):
-        raise ValueError("is not RFC 3339 with an offset")
-    return value
 
 
 def _without_nul(text: str) -> str:
@@ -28,7 +20,6 @@ def _without_nul(text: str) -> str:
     return text
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_with_offset)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_without_nul)]
 Cursor = Annotated[str, StringConstraints(max_length=500)]
 

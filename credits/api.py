@@ -54,7 +54,7 @@ class CreditOut(Schema):
 
 
 @router.get(
-    "/accounts/{account_id}/credit",
+    "/accounts/{path:account_id}/credit",
     auth=Key(ApiKey.Scope.CREDIT_READ),
     response={200: CreditOut, (401, 403, 404, 422, 429): ProblemOut},
     summary="What credit an account has",

@@ -15,9 +15,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 MOST_TRIES = 5
 
@@ -51,6 +52,28 @@ class Client:
     def credit(self, account_id: str) -> dict[str, Any]:
         """Read what credit a customer has."""
         return self.call("GET", f"/accounts/{quote(account_id, safe='')}/credit")
+
+    def redeem(self, **purchase: Any) -> dict[str, Any]:
+        """Pay a purchase with credit; with preview=True, only ask what credit would pay. `cash` is what is left."""
+        return self.call("POST", "/redemptions", purchase)
+
+    def give_back(self, redemption_id: str, **returned: Any) -> dict[str, Any]:
+        """Give back what credit paid of a purchase, all or part."""
+        return self.call("POST", f"/redemptions/{quote(redemption_id, safe='')}/returns", returned)
+
+    def report_abuse(self, **report: Any) -> dict[str, Any]:
+        """Report a customer's abuse, under an id of yours."""
+        return self.call("POST", "/abuse-reports", report)
+
+    def rows(self, name: str, **asked: str) -> Generator[dict[str, Any], None, str]:
+        """Read a list to its end: referrals, rewards, coupons or entries. Returns what to ask for changes `since`."""
+        while True:
+            page = self.call("GET", f"/{name}?{urlencode(asked)}")
+            yield from page[name]
+            if page["next"] is None:
+                changes: str = page["changes"]
+                return changes
+            asked["since" if "since" in asked else "cursor"] = page["next"]
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Send a call until it is answered. Every call may be sent twice: ids make that safe. Raises Refused."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -22,14 +21,11 @@ from billing.api import router as spend
 from billing.redemption_api import router as redemptions
 from credits.api import router as credit
 from credits.list_api import router as coupon_lists
+from referral_site.api_bodies import read_to_the_end
 from referral_site.api_description import described
 from referrals.abuse_api import router as abuse
 from referrals.account_api import router as accounts
 from referrals.list_api import router as referral_lists
-
-# Bytes of a body that is refused.
-MOST_UNUSED = 64 * 1024 * 1024
-PART = 64 * 1024
 
 DESCRIPTION = """
 ## How to call
@@ -87,17 +83,6 @@ api.add_router("", accounts)
 api.add_router("", abuse)
 
 
-def read_to_the_end(request: HttpRequest) -> None:
-    """Read what is left of a body that is not used, within reason.
-
-    A client that is still sending when the connection is closed sees that it broke, and not the answer.
-    """
-    left = MOST_UNUSED
-    with suppress(OSError):
-        while left > 0 and (part := request.read(min(left, PART))):
-            left -= len(part)
-
-
 def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
     """Return a problem as application/problem+json."""
     read_to_the_end(request)
@@ -120,10 +105,15 @@ def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
 api.exception_handler(Problem)(answer)
 
 
+def _place(at: Sequence[str | int]) -> list[str | int]:
+    """Where in the request. A body has a name in our code, which the client has never sent."""
+    return [*at[:1], *at[2:]] if at[0] == "body" else list(at)
+
+
 @api.exception_handler(ValidationError)
 def answer_invalid(request: HttpRequest, fault: ValidationError) -> HttpResponse:
     """Name what is at fault, without what it held: that may be a secret, or a person."""
-    errors = [{"at": list(error["loc"]), "message": error["msg"]} for error in fault.errors[:100]]
+    errors = [{"at": _place(error["loc"]), "message": error["msg"]} for error in fault.errors[:100]]
     return answer(
         request, Problem(422, "invalid", "The request does not have the form that is documented.", errors=errors)
     )

@@ -23,7 +23,7 @@ PROBLEMS: dict[str, tuple[str, str]] = {
     "422": ("invalid", FORM),
     "429": ("limit", "At most 600 calls a minute: try again in 40 s."),
 }
-AT_FAULT = [{"at": ["body", "account", "email"], "message": "Input should be a valid string"}]
+AT_FAULT = [{"at": ["body", "email"], "message": "Input should be a valid string"}]
 LIMITS = {
     "RateLimit-Limit": "calls that the key may make in a minute",
     "RateLimit-Remaining": "calls that are left of this minute",
@@ -59,6 +59,8 @@ def described(schema: Part) -> Part:
         "A key, made by staff in the admin, with its scopes."
     )
     for call in _calls(schema):
+        for parameter in call.get("parameters", []):
+            _exemplify_parameter(parameter)
         _exemplify(call.get("requestBody", {}).get("content", {}), schemas)
         for status, answer in call["responses"].items():
             status = str(status)
@@ -100,6 +102,13 @@ def _example_of_field(name: str, part: Part, schemas: Part) -> Any:
 def _calls(schema: Part) -> Iterator[Part]:
     for path in schema["paths"].values():
         yield from (call for call in path.values() if isinstance(call, dict) and "responses" in call)
+
+
+def _exemplify_parameter(parameter: Part) -> None:
+    """Ninja lifts a field's list of examples onto its parameter, where OpenAPI has a map."""
+    if isinstance(given := parameter.get("examples"), list):
+        del parameter["examples"]
+        parameter["example"] = given[0]
 
 
 def _exemplify(content: Part, schemas: Part) -> None:

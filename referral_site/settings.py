@@ -139,6 +139,7 @@ MIDDLEWARE = [
     "accounts.middleware.reader_language",
     "accounts.limits.SayTooOften",
     "django_htmx.middleware.HtmxMiddleware",
+    "referral_site.api_bodies.read_unmeasured",
     "referral_site.api.MethodProblem",
 ]
 ROOT_URLCONF = "referral_site.urls"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from django.http import HttpRequest
 from ninja import Router, Schema, Status
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from accounts import clock
 from accounts.api_door import Key, Problem, ProblemOut, Word
@@ -19,6 +19,8 @@ from referrals.operations.abuse import ToldAbuse, UnableToReport, report_abuse
 
 MOST_EVIDENCE = 20_000
 DEEPEST = 10
+LARGEST = 2.0**63
+"""Whole numbers of 64 bits are kept as they are; beyond them, they would be read as other ones."""
 
 router = Router(tags=["abuse"])
 
@@ -33,6 +35,13 @@ def _parts(value: Any) -> Iterator[tuple[Any, int]]:
         ahead += [(part, depth + 1) for part in inner]
 
 
+def _words_or_object(evidence: Any) -> Any:
+    """Say so once, and not for each of the two."""
+    if not isinstance(evidence, str | dict):
+        raise ValueError("evidence is neither words nor an object")
+    return evidence
+
+
 def _storable(evidence: Any) -> Any:
     if not evidence:
         raise ValueError("evidence is empty")
@@ -41,13 +50,15 @@ def _storable(evidence: Any) -> Any:
             raise ValueError(f"evidence is nested more than {DEEPEST} deep")
         if isinstance(part, str) and "\0" in part:
             raise ValueError("evidence holds a NUL")
+        if isinstance(part, float) and abs(part) >= LARGEST:
+            raise ValueError("evidence holds a number that is too large")
     if len(json.dumps(evidence, ensure_ascii=False)) > MOST_EVIDENCE:
         raise ValueError(f"evidence is longer than {MOST_EVIDENCE} characters")
     return evidence
 
 
 Words = Annotated[str, StringConstraints(strict=True)]
-Evidence = Annotated[Words | dict[Words, JsonValue], AfterValidator(_storable)]
+Evidence = Annotated[Words | dict[Words, JsonValue], BeforeValidator(_words_or_object), AfterValidator(_storable)]
 
 
 class AbuseReportIn(Schema):

@@ -124,6 +124,19 @@ def test_a_body_that_cannot_be_used_is_a_problem_and_changes_nothing(
     assert not SpendEvent.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [
+        (batch(event(), event(amount=25)), ["body", "events", 1, "amount"]),
+        ({"events": [], "more": 1}, ["body", "events"]),
+        ("[]", ["body"]),
+        ("", ["body"]),
+    ],
+)
+def test_a_problem_says_where_in_what_was_sent(client: Client, bob: User, body: Any, at: list[Any]) -> None:
+    assert assert_problem(post(client, body, new_key()), 422, "invalid")["errors"][0]["at"] == at
+
+
 def test_a_body_over_eight_megabytes_is_refused(client: Client, bob: User) -> None:
     assert_problem(post(client, " " * (8 * 1024 * 1024 + 1), new_key()), 413, "size")
 

@@ -158,6 +158,9 @@ def test_every_kind_is_taken(client: Client, key: str, bob: User, kind: str) -> 
         (report(evidence="x" * 20_000), 422, "invalid"),
         (report(evidence=nest(11)), 422, "invalid"),
         (report(evidence=nest(900)), 422, "invalid"),
+        (report(evidence={"n": 2**64}), 422, "invalid"),
+        (report(evidence={"n": [-(2**64)]}), 422, "invalid"),
+        (report(evidence={"n": 10**300}), 422, "invalid"),
         (report(secret="4242"), 422, "invalid"),
         (" " * (8 * 1024 * 1024 + 1), 413, "size"),
     ],
@@ -171,10 +174,18 @@ def test_body_that_cannot_be_used_changes_nothing(
     assert not FraudFlag.objects.exists()
 
 
-@pytest.mark.parametrize("evidence", [nest(10), {"n": 10**300}, {"n": -(2**64)}, {"n": True}, "\\u0000", "x" * 19_998])
+@pytest.mark.parametrize(
+    "evidence", [nest(10), {"n": [2**64 - 1, -(2**63), 0.5]}, {"n": True}, "\\u0000", "x" * 19_998]
+)
 def test_evidence_within_the_limits_is_kept(client: Client, key: str, bob: User, evidence: Any) -> None:
     assert post(client, key, evidence=evidence).status_code == 201
-    assert AbuseEvidence.objects.get().content
+    assert AbuseEvidence.objects.get().content == evidence
+
+
+@pytest.mark.parametrize("evidence", [None, 7, [1]])
+def test_evidence_of_another_type_is_named_as_what_was_sent(client: Client, key: str, bob: User, evidence: Any) -> None:
+    (error,) = assert_problem(post(client, key, evidence=evidence), 422, "invalid")["errors"]
+    assert error["at"] == ["body", "evidence"]
 
 
 def test_key_without_the_scope_reports_nobody(client: Client, bob: User) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core import mail
@@ -322,6 +323,15 @@ def test_payment_method_is_changed_and_taken_off(client: Client, key: str) -> No
     assert not user.has_payment_method(NOW)
 
 
+@pytest.mark.parametrize("at", ["2026-01-06T08:59:00+23:59", "2026-01-04T17:00:00-16:00"])
+def test_a_time_may_have_any_offset(client: Client, key: str, at: str) -> None:
+    since = {"on_file_since": "2026-01-05T09:00:00+00:00", "expires_at": None, "card_fingerprint": None}
+    assert read(post(client, key, payment_method={"on_file_since": at}))["payment_method"] == since
+    ending = since | {"expires_at": at.replace("2026", "2027")}
+    changed = read(patch(client, key, payment_method=ending))["payment_method"]
+    assert changed == since | {"expires_at": "2027-01-05T09:00:00+00:00"}
+
+
 def test_payment_method_that_is_told_of_stays_beside_a_card_of_the_console(client: Client, key: str) -> None:
     post(client, key, payment_method=CARD)
     user = User.objects.get()
@@ -397,6 +407,14 @@ def test_account_that_is_not_there_or_closed_is_not_changed(client: Client, key:
     post(client, key)
     close_account(user_id=User.objects.get().pk, now=NOW)
     assert_problem(patch(client, key, verified=True), 409, "closed")
+
+
+@pytest.mark.parametrize("account_id", ["customers/7", "a/credit/b", "?#%", "ä 7"])
+def test_every_id_that_is_taken_has_its_address(client: Client, key: str, account_id: str) -> None:
+    assert post(client, key, account_id=account_id).status_code == 201
+    address = f"{ACCOUNTS}/{quote(account_id, safe='')}"
+    assert read(send(client, "PATCH", address, {"verified": True}, key))["account_id"] == account_id
+    assert read(send(client, "GET", f"{address}/credit", "", key))["trial"] == "300.00"
 
 
 @pytest.mark.parametrize("account_id", ["a%00b", "%01", "x" * 101, "%C2%80"])

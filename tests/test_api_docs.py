@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from accounts.models import ApiKey
@@ -29,6 +30,19 @@ def calls(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def has_example(media: dict[str, Any]) -> bool:
     return bool({"example", "examples"} & media.keys())
+
+
+def test_every_call_is_written_about(schema: dict[str, Any]) -> None:
+    words = (settings.BASE_DIR / "docs" / "api.md").read_text()
+    calls = [path.replace("accounts/{account_id}", "accounts/{id}") for path in schema["paths"]]
+    assert [call for call in calls if f"`{call}`" not in words and f" {call}`" not in words] == []
+
+
+def test_examples_of_parameters_stand_where_openapi_has_them(schema: dict[str, Any]) -> None:
+    calls = [call for path in schema["paths"].values() for call in path.values()]
+    parameters = [parameter for call in calls for parameter in call.get("parameters", [])]
+    assert {one["name"]: one["example"] for one in parameters if "example" in one}["from"] == "2026-01-01T00:00:00Z"
+    assert [one for one in parameters if not isinstance(one.get("examples", {}), dict)] == []
 
 
 def test_every_body_of_every_call_has_an_example(schema: dict[str, Any]) -> None:

@@ -228,6 +228,14 @@ def test_rows_of_a_span_of_time_begin_with_it_and_end_before_its_end(
 
 
 @by_list
+def test_a_time_may_have_any_offset(caller: Caller, story: None, name: str) -> None:
+    everything = rows(caller, name)
+    assert rows(caller, name, **{"from": "1970-01-01T23:59:00+23:59", "to": "3000-01-01T00:00:00-23:59"}) == everything
+    assert rows(caller, name, to="1970-01-01T23:59:00+23:59") == []
+    assert rows(caller, name, **{"from": "0001-01-01T00:00:00+00:01", "to": "9999-12-31T23:59:59-00:01"}) == everything
+
+
+@by_list
 @pytest.mark.parametrize(
     "asked",
     [
