@@ -23,6 +23,7 @@ NOT_FOUND_BY_LINKS = {
     "demo:refund": "is a button",
     "console:default_card": "is a button",
     "console:qr": "is a picture",
+    "api:api-root": "is ninja's own, in whose place a problem stands",
     "api:get_credit": "is for those who have a key",
     "api:get_coupon": "is for those who have a key",
     "api:get_entry": "is for those who have a key",
