@@ -110,7 +110,9 @@ def run_children() -> int:
     run = os.getpid()
 
     def hang_up(number: int, frame: FrameType | None) -> None:
-        os.kill(run, signal.SIGTERM)
+        # The children that honcho forks have this handler too: one signal is enough, and two meet in its output.
+        if os.getpid() == run:
+            os.kill(run, signal.SIGTERM)
 
     signal.signal(signal.SIGHUP, hang_up)
     try:
