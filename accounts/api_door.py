@@ -107,7 +107,8 @@ class Key(HttpBearer):
     def __call__(self, request: HttpRequest) -> ApiKey | None:
         """Read the header. Ninja's own reading logs one that it does not understand, and with it the key."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return self.authenticate(request, token) if scheme.lower() == "bearer" else None
+        # RFC 9110 has one space or more between them.
+        return self.authenticate(request, token.strip(" ")) if scheme.lower() == "bearer" else None
 
     def authenticate(self, request: HttpRequest, token: str) -> ApiKey:
         """Return the key. One answer for every key that is not good, so that it tells nobody why."""

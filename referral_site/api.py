@@ -41,6 +41,7 @@ same content under the same id is known, and other content is a conflict.
 
 
 PROBLEM_TYPE = "application/problem+json"
+ADDRESS = "/api/"
 
 
 class Renderer(BaseRenderer):
@@ -147,17 +148,36 @@ def unknown_call(request: HttpRequest) -> HttpResponse:
     return answer(request, Problem(404, "call", "There is no such call."))
 
 
-class MethodProblem:
-    """Says as a problem that a call is not made by this method: ninja says it in plain text."""
+class Methods:
+    """Answers HEAD as GET without its body, says by OPTIONS what a call is made by (RFC 9110), and says as a problem
+    that it is not made by another method: ninja says it in plain text, and knows neither of the two."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        is_head = request.method == "HEAD" and request.path.startswith(ADDRESS)
+        if not is_head:
+            return self._answer(request)
+        request.method = "GET"
+        response = self._answer(request)
+        request.method = "HEAD"
+        response.headers["Content-Length"] = str(len(response.content))
+        response.content = b""
+        return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         match = request.resolver_match
         if response.status_code != HTTPStatus.METHOD_NOT_ALLOWED or match is None or match.namespace != "api":
             return response
-        allowed = response.headers["Allow"]
-        refusal = Problem(405, "method", f"The call is made by {allowed}.", headers={"Allow": allowed})
-        return answer(request, refusal)
+        allowed = _allowed(response)
+        if request.method == "OPTIONS":
+            read_to_the_end(request)
+            return HttpResponse(status=HTTPStatus.NO_CONTENT, headers={"Allow": allowed})
+        return answer(request, Problem(405, "method", f"The call is made by {allowed}.", headers={"Allow": allowed}))
+
+
+def _allowed(refusal: HttpResponse) -> str:
+    methods = {"OPTIONS", *refusal.headers["Allow"].split(", ")}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

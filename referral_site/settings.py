@@ -140,7 +140,7 @@ MIDDLEWARE = [
     "accounts.limits.SayTooOften",
     "django_htmx.middleware.HtmxMiddleware",
     "referral_site.api_bodies.read_unmeasured",
-    "referral_site.api.MethodProblem",
+    "referral_site.api.Methods",
 ]
 ROOT_URLCONF = "referral_site.urls"
 WSGI_APPLICATION = "referral_site.wsgi.application"

@@ -14,6 +14,7 @@ from accounts.api_door import AccountId, Instant, Key, Problem, ProblemOut, Word
 from accounts.models import AccountType, ApiKey, IdentityVerification
 from accounts.operations import AccountFact, Identity
 from billing.operations import ToldMethod
+from credits.api import router as credit
 from referrals.operations.told_accounts import (
     ToldAccount,
     ToldChange,
@@ -192,6 +193,19 @@ def patch_account(request: HttpRequest, account_id: AccountId, change: AccountCh
     except UnableToTakeAccount as refusal:
         raise _problem(refusal) from refusal
     return _as_it_stands(standing_account(user=user))
+
+
+@credit.patch(
+    "/accounts/{path:account_id}/credit",
+    auth=Key(ApiKey.Scope.ACCOUNTS_WRITE),
+    response={200: AccountOut, (400, 401, 403, 404, 409, 413, 422, 429): ProblemOut},
+    summary="Change what is known of a customer whose id ends in /credit",
+    tags=router.tags,
+)
+def patch_account_named_credit(request: HttpRequest, account_id: AccountId, change: AccountChangeIn) -> AccountOut:
+    """The same call as for every other account: this address is that of such an id, whose slash is not told from one
+    of the address. Credit itself is changed by redemptions."""
+    return patch_account(request, f"{account_id}/credit", change)
 
 
 def _problem(refusal: UnableToTakeAccount) -> Problem:

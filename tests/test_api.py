@@ -168,6 +168,31 @@ def test_a_key_that_is_none_is_not_let_in(client: Client, key: str) -> None:
     assert_problem(response, 401, "key")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Bearer {}", 200),
+        ("bearer {}", 200),
+        ("BEARER   {}", 200),
+        ("Bearer {} ", 200),
+        ("Bearer{}", 401),
+        ("Bearer\t{}", 401),
+        ("Bearer Bearer {}", 401),
+        ("Bearer {} x", 401),
+        ("Basic {}", 401),
+        ("{}", 401),
+        ("Bearer", 401),
+        ("", 401),
+    ],
+)
+def test_the_scheme_and_the_key_stand_apart(client: Client, bob: User, header: str, status: int) -> None:
+    """RFC 9110: the scheme in letters of either case, and one space or more."""
+    response = client.get(
+        "/api/v1/accounts/bob/credit", headers={"Authorization": header.format(new_key("credit:read"))}
+    )
+    assert response.status_code == status
+
+
 def test_a_key_is_good_until_it_expires(client: Client, bob: User, time_machine: Any) -> None:
     key = new_key(expires_at=NOW + timedelta(days=1))
     for instant, status in ((NOW + timedelta(days=1, seconds=-1), 200), (NOW + timedelta(days=1), 401)):
@@ -191,6 +216,12 @@ def test_a_revoked_key_is_good_no_more(client: Client, bob: User) -> None:
         ("203.0.113.0/24", "203.0.114.0", 401),
         ("2001:db8::/32", "2001:db8::1", 200),
         ("2001:db8::/32", "203.0.113.1", 401),
+        ("203.0.113.0/24", "::ffff:203.0.113.255", 200),
+        ("203.0.113.0/24", "::ffff:203.0.114.0", 401),
+        ("::ffff:203.0.113.0/120", "203.0.113.255", 200),
+        ("::ffff:203.0.113.0/120", "::ffff:203.0.113.255", 200),
+        ("::/0", "::ffff:203.0.113.1", 401),
+        ("0.0.0.0/0", "2001:db8::1", 401),
     ],
 )
 def test_a_key_is_good_from_its_networks(client: Client, bob: User, network: str, address: str, status: int) -> None:
@@ -326,14 +357,62 @@ def test_the_schema_and_its_page_are_served_from_here(client: Client) -> None:
     assert b"https://" not in page.content
 
 
-@pytest.mark.parametrize(("method", "path", "status", "code"), [
-    ("get", "/api/v1/nothing", 404, "call"),
-    ("post", "/api/v1/", 404, "call"),
-    ("get", "/api/v1/spend-events", 405, "method"),
-    ("delete", "/api/v1/accounts/acct-1/credit", 405, "method"),
+# Methods
+
+READ, WRITTEN = "GET, HEAD, OPTIONS", "OPTIONS, POST"
+CREDIT = "/api/v1/accounts/bob/credit"
+
+
+@pytest.mark.parametrize(("method", "path", "status", "code", "allowed"), [
+    ("get", "/api/v1/nothing", 404, "call", None),
+    ("options", "/api/v1/nothing", 404, "call", None),
+    ("post", "/api/v1/", 404, "call", None),
+    ("get", SPEND, 405, "method", WRITTEN),
+    ("put", SPEND, 405, "method", WRITTEN),
+    ("trace", SPEND, 405, "method", WRITTEN),
+    ("post", "/api/v1/coupons", 405, "method", READ),
+    ("delete", CREDIT, 405, "method", "GET, HEAD, OPTIONS, PATCH"),
 ])  # fmt: skip
-def test_a_call_that_there_is_not_is_a_problem(client: Client, method: str, path: str, status: int, code: str) -> None:
+def test_a_call_that_there_is_not_is_a_problem(
+    client: Client, method: str, path: str, status: int, code: str, allowed: str | None
+) -> None:
     answer = getattr(client, method)(path)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers.get("Allow") == {"/api/v1/spend-events": "POST"}.get(path, "GET" if status == 405 else None)
+    assert_problem(answer, status, code)
+    assert answer.headers.get("Allow") == allowed
+
+
+@pytest.mark.parametrize("path", [
+    CREDIT, "/api/v1/accounts/nobody/credit", "/api/v1/accounts/%00/credit",
+    *(f"/api/v1/{name}{part}" for name in ("referrals", "coupons", "entries") for part in ("", "?limit=0", "/0")),
+    "/api/v1/openapi.json", "/api/v1/docs", SPEND, "/api/v1/nothing",
+])  # fmt: skip
+def test_head_answers_as_get_without_a_body(client: Client, bob: User, path: str, time_machine: Any) -> None:
+    time_machine.move_to(NOW, tick=False)
+    for key in (new_key("credit:read", "referrals:read"), new_key("abuse:write"), "none"):
+        by_get, by_head = (ask(path, headers={"Authorization": f"Bearer {key}"}) for ask in (client.get, client.head))
+        assert by_head.status_code == by_get.status_code
+        assert by_head.content == b""
+        told = [
+            {name: value for name, value in one.headers.items() if name != "RateLimit-Remaining"}
+            for one in (by_get, by_head)
+        ]
+        # The policy of the page of documentation has a nonce.
+        assert {**told[1], "Content-Security-Policy": ""} == {**told[0], "Content-Security-Policy": ""}
+        assert int(by_head.headers["Content-Length"]) == len(by_get.content)
+
+
+def test_head_counts_as_a_call(client: Client, bob: User) -> None:
+    headers = {"Authorization": f"Bearer {new_key('credit:read')}"}
+    left = [
+        int(ask(CREDIT, headers=headers).headers["RateLimit-Remaining"])
+        for ask in (client.get, client.head, client.get)
+    ]
+    assert left == [left[0], left[0] - 1, left[0] - 2]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [(SPEND, WRITTEN), ("/api/v1/coupons/1", READ), ("/api/v1/rewards", READ)]
+)
+def test_options_says_by_what_a_call_is_made(client: Client, path: str, allowed: str) -> None:
+    answer = client.options(path)
+    assert (answer.status_code, answer.headers["Allow"], answer.content) == (204, allowed, b"")

@@ -409,7 +409,9 @@ def test_account_that_is_not_there_or_closed_is_not_changed(client: Client, key:
     assert_problem(patch(client, key, verified=True), 409, "closed")
 
 
-@pytest.mark.parametrize("account_id", ["customers/7", "a/credit/b", "?#%", "ä 7"])
+@pytest.mark.parametrize(
+    "account_id", ["customers/7", "a/credit/b", "a/credit", "credit", "/credit/credit", "/", "a//b", "?#%", "ä 7"]
+)
 def test_every_id_that_is_taken_has_its_address(client: Client, key: str, account_id: str) -> None:
     assert post(client, key, account_id=account_id).status_code == 201
     address = f"{ACCOUNTS}/{quote(account_id, safe='')}"

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from django.db.models import Q
 
@@ -89,18 +89,27 @@ def key_digest(secret: str) -> str:
 
 
 def may_come_from(*, key: ApiKey, address: str) -> bool:
-    """Whether a key is good from an address."""
+    """Whether a key is good from an address. One of IPv4 is the same where a server that listens for both writes it as
+    IPv6 (`::ffff:203.0.113.9`).
+    """
     if not key.networks:
         return True
     try:
         where = ip_address(address)
     except ValueError:
         return False
-    return any(where in ip_network(network) for network in key.networks)
+    where = getattr(where, "ipv4_mapped", None) or where
+    return any(where in _range_of(network) for network in key.networks)
+
+
+def _range_of(text: str) -> IPv4Network | IPv6Network:
+    network = ip_network(text)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    return ip_network(f"{mapped}/{network.prefixlen - 96}") if mapped and network.prefixlen >= 96 else network
 
 
 def _network(text: str) -> str:
     try:
-        return str(ip_network(text.strip()))
+        return str(_range_of(text.strip()))
     except ValueError as fault:
         raise UnableToCreateKey("network") from fault
