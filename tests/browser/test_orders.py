@@ -125,6 +125,27 @@ def test_trial_two_coupons_and_a_card_pay_what_was_shown(olgas: Callable[..., Pa
     expect(row(page, f"{order.number}-2")).to_contain_text("Does not count")
 
 
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no_script"])
+def test_the_bar_covers_nothing_until_something_is_chosen(
+    opened: Open, live_server: Any, olga: User, script: bool
+) -> None:
+    page = come_as(opened(**PHONE, java_script_enabled=script), live_server.url, olga)
+    page.goto("/console/catalogue/")
+    bar = page.locator("#basket")
+    expect(bar).to_contain_text("Nothing chosen yet")
+    expect(bar).not_to_be_in_viewport()
+    if script:
+        page.get_by_role("spinbutton", name="Quantity of Elastic Compute Service", exact=True).fill("2")
+        page.keyboard.press("Tab")
+    else:
+        page.goto("/console/catalogue/?item=ecs:2")
+    expect(bar).to_contain_text("1 product · $17.00")
+    expect(bar).to_be_in_viewport(ratio=1)
+    box = bar.bounding_box()
+    assert box
+    assert box["height"] <= 72, "a line, and a button beside it"
+
+
 @on_a_desk_and_a_phone
 def test_a_coupon_that_is_left_out_stays(olgas: Callable[..., Page], device: dict[str, Any]) -> None:
     page = olgas(device)
