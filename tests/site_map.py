@@ -31,6 +31,7 @@ NOT_FOUND_BY_LINKS = {
     "api:get_reward": "is for those who have a key",
     "api:post_return": "is for those who have a key",
     "api:patch_account": "is for those who have a key",
+    "api:patch_account_named_credit": "is for those who have a key",
     "account_reset_password_from_key": "stands in a mail",
     "demo:mail_page": "is the page of a mail, which these readers' demo has not sent",
     "console:remove_card": "is the page of a card, which this referrer does not have",
