@@ -20,10 +20,8 @@ LONGEST_WAIT = 30
 
 WAITING = """
 SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
-WHERE NOT granted AND datname = current_database() AND backend_type = 'client backend'
-  AND clock_timestamp() - waitstart > interval '0.2 seconds'
+WHERE NOT granted AND datname = current_database()
 """
-"""Not those that wait a moment only, as for the lock under which a table grows."""
 
 SLOW_DOWN = """
 CREATE FUNCTION slow_down() RETURNS trigger LANGUAGE plpgsql AS $$
