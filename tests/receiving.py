@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from standardwebhooks import Webhook
 
-from accounts.models import WebhookEndpoint, WebhookType
-from accounts.operations import add_endpoint
-from tests.facts import JANUARY
+from accounts.models import WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookType
+from accounts.operations import add_endpoint, deliver_webhooks
+from accounts.operations.webhooks import Told
+from tests.facts import JANUARY, NOW
 
 ALL = [name for name in WebhookType.values if name != WebhookType.TEST]
 
@@ -159,3 +160,46 @@ def certificate_for(name: str, folder: Path) -> tuple[ssl.SSLContext, Path]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(trusted, private)
     return context, trusted
+
+
+def happen(*names: str, stream: str = "referral:7", at: datetime = NOW) -> list[WebhookEvent]:
+    """Let so many things happen to a referral."""
+    return WebhookEvent.objects.bulk_create(
+        [
+            WebhookEvent(
+                key=f"{stream}:{name}", type="reward.granted", stream=stream, payload={"name": name}, created_at=at
+            )
+            for name in names
+        ]
+    )
+
+
+def names(receiver: Receiver) -> list[str]:
+    return [letter.data["name"] for letter in receiver.letters]
+
+
+def only() -> WebhookDelivery:
+    return WebhookDelivery.objects.get()
+
+
+def only_named(name: str) -> WebhookDelivery:
+    return WebhookDelivery.objects.get(event__payload__name=name)
+
+
+def states() -> list[str]:
+    return list(WebhookDelivery.objects.order_by("pk").values_list("state", flat=True))
+
+
+def attempts_until_given_up(receiver: Receiver) -> list[timedelta]:
+    """Go from one try to the next; return when they were, from the first on."""
+    at = NOW
+    tried = []
+    while only().state == "pending" if WebhookDelivery.objects.exists() else True:
+        deliver_webhooks(now=at)
+        tried.append(at - NOW)
+        before = only().due_at - timedelta(microseconds=1)
+        if only().state == "pending":
+            assert deliver_webhooks(now=before) == Told(), "no sooner than it is due"
+        at = only().due_at
+    assert len(receiver.letters) == len(tried)
+    return tried
