@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from accounts.models import User
 from billing.gateways import Card
-from billing.models import Order, PaymentMethod, SandboxCharge, SpendEvent
+from billing.models import Order, PaymentMethod, Product, SandboxCharge, SpendEvent
 from billing.operations import add_card, check_out
 from billing.queries.checkout import Quote, Wanted, quote
 from credits.models import Coupon
-from credits.operations import NewCoupon, issue_coupons
-from tests.facts import NOW, day
+from credits.operations import CouponPart, NewCoupon, issue_coupons, redeem_parts
+from tests.facts import JANUARY, NOW, day
 
 ISSUED, EXPIRES = day(10, 1), day(12, 1)
 
@@ -80,3 +81,25 @@ def spend_of(user: User) -> list[tuple[str, str]]:
     """Return product and amount of each payment that is recorded of a customer."""
     events = SpendEvent.objects.filter(customer=user, type="payment").order_by("pk")
     return [(code, str(amount)) for code, amount in events.values_list("product__code", "amount")]
+
+
+def trial_of(user: User) -> int:
+    """Return the id of the customer's trial."""
+    return Coupon.objects.get(customer=user.pk, kind="trial").pk
+
+
+def use_trial_up(user: User) -> None:
+    """Leave nothing of a trial of $300."""
+    redeem_parts(
+        source="console",
+        redemption_id=f"{user.account_id}-trial",
+        customer_id=user.pk,
+        parts=[CouponPart(trial_of(user), Decimal(300))],
+        occurred_at=JANUARY,
+        now=NOW,
+    )
+
+
+def price(code: str, amount: str) -> None:
+    """Let a unit of a product cost so much."""
+    Product.objects.filter(code=code).update(price=Decimal(amount))
